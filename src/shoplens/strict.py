@@ -1,0 +1,76 @@
+"""Strict configuration: unknown keys are errors with a suggestion, and every message names the file and the key."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from shoplens.errors import ShoplensError
+
+
+class StrictModel(BaseModel):
+    """Base of everything that users write as YAML: frozen, no unknown keys, no silent conversion."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """The keys allowed at `location` (the place of an unknown key) inside `model`, as far as types tell."""
+    current: Any = model
+    for part in location[:-1]:
+        fields = getattr(current, "model_fields", {})
+        if isinstance(part, int) or part not in fields:
+            continue
+        annotation = fields[part].annotation
+        candidates = [annotation, *getattr(annotation, "__args__", ())]
+        current = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), current)
+    fields = getattr(current, "model_fields", {})
+    return [field.alias or name for name, field in fields.items()]
+
+
+def describe_errors(error: ValidationError, model: type[BaseModel], source: str) -> list[str]:
+    """One line a problem: file, key, what is wrong, and for an unknown key the nearest known one."""
+    lines = []
+    for item in error.errors():
+        key = ".".join(str(part) for part in item["loc"]) or "(whole file)"
+        message = item["msg"]
+        if item["type"] == "extra_forbidden":
+            known = _known_keys(model, item["loc"])
+            near = difflib.get_close_matches(str(item["loc"][-1]), known, n=1)
+            message = "unknown key" + (f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}")
+        lines.append(f"{source}: {key}: {message}")
+    return lines
+
+
+def parse(model: type[Model], value: Any, source: str) -> Model:
+    """Validate `value` (from YAML or JSON) as `model`; `source` names it in messages.
+
+    Raises:
+        ShoplensError: with one line a problem.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise ShoplensError("\n".join(describe_errors(error, model, source))) from None
+
+
+def read_yaml(model: type[Model], path: Path) -> Model:
+    """Read and validate a YAML file.
+
+    Raises:
+        ShoplensError: if the file is missing, not UTF-8, not YAML or not valid.
+    """
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ShoplensError(f"{path} is missing") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ShoplensError(f"{path}: not valid YAML: {error}") from None
+    return parse(model, value, str(path))
