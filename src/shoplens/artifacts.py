@@ -62,9 +62,7 @@ def write_artifact(out: Path, stage: str, inputs: Mapping[str, Path], params: Ma
         digests = {name: digest_of(path) for name, path in inputs.items()}
         with replacing_folder(out) as folder:
             yield folder
-            files = {
-                p.relative_to(folder).as_posix(): digest_file(p) for p in sorted(folder.rglob("*")) if p.is_file()
-            }
+            files = {p.relative_to(folder).as_posix(): digest_file(p) for p in sorted(folder.rglob("*")) if p.is_file()}
             passport = {"stage": stage, "params": dict(params), "inputs": digests, "files": files}
             write_json(folder / PASSPORT, passport)
 

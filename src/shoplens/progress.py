@@ -11,7 +11,7 @@ from tqdm import tqdm
 T = TypeVar("T")
 
 
-def progress(items: Iterable[T], what: str, total: int | None = None, unit: str = "it") -> "tqdm[T]":
+def progress(items: Iterable[T], what: str, total: int | None = None, unit: str = "it") -> tqdm[T]:
     """Wrap `items`; also usable as a context manager with `.update(n)` when `items` is `()` and `total` is given."""
     interactive = sys.stderr.isatty()
     return tqdm(

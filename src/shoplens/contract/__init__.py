@@ -1,0 +1,1 @@
+"""What data must look like: dataset.yaml, tables, photos and the checks over them."""

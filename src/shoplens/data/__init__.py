@@ -1,0 +1,1 @@
+"""Reading a contract folder: splits, galleries, near duplicates, caches."""

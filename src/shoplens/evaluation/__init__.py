@@ -1,0 +1,1 @@
+"""Metrics, paired statistics, stars and tasks on the hold-out."""

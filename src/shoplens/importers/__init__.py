@@ -1,0 +1,1 @@
+"""Openly licensed data sets as contract folders."""

@@ -1,0 +1,1 @@
+"""Backbones, the gallery encoder, task heads and their bundle on disk."""

@@ -1,0 +1,113 @@
+"""The parameters of a run: one section a stage, as written in params.yaml. Unknown keys are errors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from shoplens.strict import StrictModel, parse, read_yaml
+
+
+class WorldParams(StrictModel):
+    """The demo marketplace (`shoplens data demo`)."""
+
+    listings: int = Field(5600, ge=20)
+    seed: int = Field(1, ge=0)
+    label_noise: float = Field(0.05, ge=0, le=1)
+    drift: float = Field(0.0, ge=0, le=1)
+    star_signal: float = Field(1.0, ge=0, le=1)
+
+
+class ValidateParams(StrictModel):
+    """Checks of the data contract."""
+
+    decode: Literal["all", "headers"] = "all"
+
+
+class PrepareParams(StrictModel):
+    """Split and near duplicates."""
+
+    duplicate_bits: int = Field(2, ge=0, le=16)
+    duplicate_correlation: float = Field(0.98, ge=0, le=1)
+
+
+class TrainParams(StrictModel):
+    """The gallery encoder and its training."""
+
+    seed: int = Field(1, ge=0)
+    backbone: str = "efficientnet_lite0"
+    pretrained: Literal["package", "download", "none"] = "package"
+    frozen_blocks: int = Field(6, ge=0)
+    image_size: int = Field(96, ge=32, le=1024)
+    short_side: int | None = Field(None, ge=32, le=2048)
+    embedding_dim: int | None = Field(None, ge=2)
+    head_width: int = Field(128, ge=2)
+    loss: Literal["pseudo_uniform", "kendall"] = "pseudo_uniform"
+    learning_rate: float = Field(1e-4, gt=0)
+    batch_galleries: int = Field(16, ge=1)
+    max_epochs: int = Field(12, ge=1)
+    patience: int = Field(1, ge=1)
+    cache_gib: float = Field(8.0, ge=0)
+    workers: int = Field(0, ge=0)
+
+
+class EvaluateStarsParams(StrictModel):
+    """The hold-out task: the same shallow head on every model's embeddings."""
+
+    seed: int = Field(1, ge=0)
+    fractions: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8, 1.0)
+    resamples: int = Field(10_000, ge=100)
+
+
+class EvaluateTasksParams(StrictModel):
+    """The training tasks on the hold-out listings."""
+
+    seed: int = Field(1, ge=0)
+    resamples: int = Field(2_000, ge=100)
+
+
+class PackageParams(StrictModel):
+    """ONNX export, Triton model repository and the trial in a real server."""
+
+    parity_cosine: float = Field(0.9999, gt=0, le=1)
+    examples: int = Field(8, ge=1)
+
+
+class RegisterParams(StrictModel):
+    """The registry entry that promotion moves."""
+
+    model: str = "shoplens-encoder"
+    alias: str = "champion"
+
+
+class Params(StrictModel):
+    """params.yaml as a whole; a section that is left out has the default values."""
+
+    world: WorldParams = WorldParams()
+    validate_: ValidateParams = Field(ValidateParams(), alias="validate")
+    prepare: PrepareParams = PrepareParams()
+    train: TrainParams = TrainParams()
+    evaluate_stars: EvaluateStarsParams = Field(EvaluateStarsParams(), alias="evaluate-stars")
+    evaluate_tasks: EvaluateTasksParams = Field(EvaluateTasksParams(), alias="evaluate-tasks")
+    package: PackageParams = PackageParams()
+    register_: RegisterParams = Field(RegisterParams(), alias="register")
+
+
+def read_params(path: Path) -> Params:
+    """Read params.yaml (or a recipe).
+
+    Raises:
+        ShoplensError: with one line a problem.
+    """
+    return read_yaml(Params, path)
+
+
+def parse_params(value: Any, source: str) -> Params:
+    """Validate parameters that came as JSON.
+
+    Raises:
+        ShoplensError: with one line a problem.
+    """
+    return parse(Params, value, source)

@@ -1,0 +1,1 @@
+"""ONNX export, the Triton model repository, the embedded server, deploy and rollback."""

@@ -1,0 +1,1 @@
+"""The embedded demo marketplace, rendered from a seed."""
