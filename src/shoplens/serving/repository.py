@@ -1,0 +1,177 @@
+"""The Triton model repository: two variants from one description, equal in names and signatures.
+
+| model | input | outputs |
+|---|---|---|
+| `gallery` | PHOTOS: BYTES [-1], one listing's photo files | EMBEDDING: FP32 [D]; USED, CORRUPT: INT32 [1] |
+| `photo` | PHOTO: BYTES [1] | EMBEDDING: FP32 [D] |
+| `encoder` (internal) | pixels: UINT8 [n, S, S, 3] | embedding: FP32 [n, D] |
+
+`gallery` and `photo` decode (python backend) and call `encoder`. Only the encoder differs between the variants:
+`embedded` runs onnxruntime inside the python backend, which needs nothing but a Python package; `gpu` is Triton's
+onnxruntime backend with TensorRT, else CUDA.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import shoplens.contract.pixels
+from shoplens.files import write_json, write_text
+
+Variant = Literal["embedded", "gpu"]
+VARIANTS: tuple[Variant, ...] = get_args(Variant)
+PUBLIC = ("gallery", "photo")
+MODELS = ("encoder", *PUBLIC)
+_SOURCES = Path(__file__).parent / "triton"
+
+
+@dataclass(frozen=True)
+class Description:
+    """What both variants are written from.
+
+    size, short_side: the transform (`contract.pixels.to_pixels`). dim: length D of an embedding. max_batch: photos in
+    one call of the encoder. front_instances: processes that decode, for `gallery` and `photo` each. queue_delay_us:
+    how long the encoder waits for other requests to share a batch (GPU only; on a CPU a batch saves nothing).
+    """
+
+    size: int
+    short_side: int | None
+    dim: int
+    max_batch: int = 32
+    front_instances: int = 2
+    queue_delay_us: int = 500
+
+
+def signature(description: Description, name: str) -> dict[str, Any]:
+    """Inputs and outputs of `gallery` or `photo`, as in a Triton model configuration."""
+    embedding = {"name": "EMBEDDING", "data_type": "TYPE_FP32", "dims": [description.dim]}
+    if name == "photo":
+        return {"input": [{"name": "PHOTO", "data_type": "TYPE_STRING", "dims": [1]}], "output": [embedding]}
+    counts = [{"name": count, "data_type": "TYPE_INT32", "dims": [1]} for count in ("USED", "CORRUPT")]
+    photos = {"name": "PHOTOS", "data_type": "TYPE_STRING", "dims": [-1]}
+    return {"input": [photos], "output": [embedding, *counts]}
+
+
+def _encoder_config(description: Description, variant: Variant) -> dict[str, Any]:
+    shape = [description.size, description.size, 3]
+    config: dict[str, Any] = {
+        "max_batch_size": description.max_batch,
+        "input": [{"name": "pixels", "data_type": "TYPE_UINT8", "dims": shape}],
+        "output": [{"name": "embedding", "data_type": "TYPE_FP32", "dims": [description.dim]}],
+        "model_warmup": [
+            {
+                "name": f"zeros-{batch}",
+                "batch_size": batch,
+                "inputs": {"pixels": {"data_type": "TYPE_UINT8", "dims": shape, "zero_data": True}},
+            }
+            for batch in (1, description.max_batch)
+        ],
+    }
+    if variant == "embedded":
+        return config | {
+            "backend": "python",
+            "dynamic_batching": {},
+            "instance_group": [{"count": 1, "kind": "KIND_CPU"}],
+        }
+    tensorrt = {
+        "name": "tensorrt",
+        "parameters": {
+            "precision_mode": "FP32",
+            "trt_engine_cache_enable": "true",
+            "trt_engine_cache_path": "/tmp/tensorrt",
+            # One engine for every batch size: without a profile TensorRT builds anew when a larger batch arrives.
+            "trt_profile_min_shapes": f"pixels:1x{description.size}x{description.size}x3",
+            "trt_profile_opt_shapes": f"pixels:{description.max_batch}x{description.size}x{description.size}x3",
+            "trt_profile_max_shapes": f"pixels:{description.max_batch}x{description.size}x{description.size}x3",
+        },
+    }
+    return config | {
+        "backend": "onnxruntime",
+        "dynamic_batching": {"max_queue_delay_microseconds": description.queue_delay_us},
+        "instance_group": [{"count": 1, "kind": "KIND_GPU"}],
+        "optimization": {"execution_accelerators": {"gpu_execution_accelerator": [tensorrt]}},
+    }
+
+
+def _front_config(description: Description, name: str) -> dict[str, Any]:
+    instances = [{"count": description.front_instances, "kind": "KIND_CPU"}]
+    return {"backend": "python", "max_batch_size": 0, "instance_group": instances, **signature(description, name)}
+
+
+def model_config(description: Description, name: str, variant: Variant) -> dict[str, Any]:
+    """The configuration of one model, as the JSON form of Triton's `ModelConfig` message."""
+    return _encoder_config(description, variant) if name == "encoder" else _front_config(description, name)
+
+
+def switch_config(description: Description, name: str, version: str) -> dict[str, Any]:
+    """An ensemble `name` whose only step is the model of one live version: changing it switches versions."""
+    io = signature(description, name)
+    step = {
+        "model_name": versioned(name, version),
+        "model_version": int(version),
+        "input_map": {tensor["name"]: tensor["name"] for tensor in io["input"]},
+        "output_map": {tensor["name"]: tensor["name"] for tensor in io["output"]},
+    }
+    policy = {"specific": {"versions": [int(version)]}}
+    return {
+        "platform": "ensemble",
+        "max_batch_size": 0,
+        "version_policy": policy,
+        "ensemble_scheduling": {"step": [step]},
+        **io,
+    }
+
+
+def versioned(name: str, version: str) -> str:
+    """The name of a model of one version in a live repository: `gallery_v7`."""
+    return f"{name}_v{version}"
+
+
+def config_text(config: Mapping[str, Any]) -> str:
+    """`config.pbtxt` of a configuration; Triton takes the model's name from its folder.
+
+    Raises:
+        google.protobuf.json_format.ParseError: if a field is not one of Triton's.
+    """
+    from google.protobuf import json_format, text_format
+    from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+    return str(text_format.MessageToString(json_format.ParseDict(dict(config), ModelConfig())))
+
+
+def write_model(folder: Path, name: str, description: Description, variant: Variant, onnx: Path) -> None:
+    """Write one model's folder: `config.pbtxt` and version folder `1`."""
+    version = folder / "1"
+    version.mkdir(parents=True)
+    write_text(folder / "config.pbtxt", config_text(model_config(description, name, variant)))
+    if name == "encoder":
+        shutil.copyfile(onnx, version / "model.onnx")
+        if variant == "embedded":
+            shutil.copyfile(_SOURCES / "encoder.py", version / "model.py")
+        return
+    shutil.copyfile(_SOURCES / f"{name}.py", version / "model.py")
+    shutil.copyfile(_SOURCES / "front.py", version / "front.py")
+    shutil.copyfile(Path(shoplens.contract.pixels.__file__), version / "pixels.py")
+    transform = {
+        "size": description.size,
+        "short_side": description.short_side,
+        "max_batch": description.max_batch,
+    }
+    write_json(version / "transform.json", transform)
+
+
+def write_repository(root: Path, description: Description, variant: Variant, onnx: Path) -> None:
+    """Write a whole model repository, `root/{encoder,gallery,photo}`.
+
+    Args:
+        root: the folder to fill.
+        description: what is served.
+        variant: which of the two.
+        onnx: the exported encoder.
+    """
+    for name in MODELS:
+        write_model(root / name, name, description, variant, onnx)
