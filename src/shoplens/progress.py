@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
@@ -12,18 +12,23 @@ T = TypeVar("T")
 
 
 def progress(items: Iterable[T], what: str, total: int | None = None, unit: str = "it") -> tqdm[T]:
-    """Wrap `items`; also usable as a context manager with `.update(n)` when `items` is `()` and `total` is given."""
+    """Show progress while iterating over `items`."""
+    return tqdm(items, desc=what, total=total, unit=unit, **_style())
+
+
+def counter(what: str, total: int, unit: str = "it") -> tqdm[None]:
+    """Progress for work that counts itself: `with counter(...) as bar: bar.update(n)`."""
+    return tqdm(desc=what, total=total, unit=unit, **_style())
+
+
+def _style() -> dict[str, Any]:
     interactive = sys.stderr.isatty()
-    return tqdm(
-        items,
-        desc=what,
-        total=total,
-        unit=unit,
-        mininterval=0.2 if interactive else 10.0,
-        maxinterval=10.0,
-        dynamic_ncols=interactive,
-        ascii=not interactive,
-    )
+    return {
+        "mininterval": 0.2 if interactive else 10.0,
+        "maxinterval": 10.0,
+        "dynamic_ncols": interactive,
+        "ascii": not interactive,
+    }
 
 
 def say(message: str) -> None:

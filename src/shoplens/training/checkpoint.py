@@ -1,0 +1,66 @@
+"""Checkpoints: everything that decides how training goes on, written atomically, outside of stage outputs.
+
+They live in the home folder under a key of parameters and input digests, because DVC deletes a stage's outputs before
+it runs. Batches are drawn from (seed, epoch) alone, so a place in the order of batches is all that must be remembered.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from shoplens.files import digest_json, write_bytes
+from shoplens.home import home
+from shoplens.progress import say
+
+
+@dataclass
+class Progress:
+    """Where training stands.
+
+    `epoch` and `step` name the next batch; `train_sum` adds up this epoch's losses so far; `best` holds the module's
+    state at the lowest validation loss.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    train_sum: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+    best_loss: float = float("inf")
+    best_epoch: int = -1
+    best: dict[str, Any] = field(default_factory=dict)
+
+
+def checkpoint_path(params: dict[str, Any], inputs: dict[str, str]) -> Path:
+    """The checkpoint of this very configuration on this very data."""
+    return home() / "checkpoints" / digest_json([params, inputs])[:24] / "checkpoint.pt"
+
+
+def save_checkpoint(path: Path, progress: Progress, states: dict[str, Any]) -> None:
+    """Write progress and the states of modules and optimiser, whole or not at all."""
+    content = io.BytesIO()
+    torch.save({"progress": vars(progress), "states": states, "rng": torch.get_rng_state()}, content)
+    write_bytes(path, content.getvalue())
+
+
+def load_checkpoint(path: Path) -> tuple[Progress, dict[str, Any]] | None:
+    """Read a checkpoint and restore torch's generator; None if there is none or it cannot be read (then said so)."""
+    if not path.is_file():
+        return None
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        torch.set_rng_state(saved["rng"])
+        return Progress(**saved["progress"]), saved["states"]
+    except Exception as error:  # a damaged pickle raises anything; training afresh is always right
+        say(f"{path} cannot be read ({error}); training starts afresh")
+        return None
+
+
+def remove_checkpoint(path: Path) -> None:
+    """Forget a finished training's checkpoint."""
+    shutil.rmtree(path.parent, ignore_errors=True)
