@@ -46,7 +46,10 @@ CHECKS: dict[str, Check] = {
     ),
     "not-utf8": _error("text is not UTF-8", "decode the text with its own encoding and write it as UTF-8 strings"),
     "value-null": _error("a null where a value must be", "fill in the value or drop the row"),
-    "value-empty": _error("an empty string where a value must be", "fill in the value or drop the row"),
+    "value-empty": _error(
+        "an empty string where a value must be",
+        "fill in the value, write null where docs/data.md allows it, or drop the row",
+    ),
     "id-duplicate": _error("an id occurs twice", "keep one row per id"),
     "column-all-null": _warning(
         "a column has no known value",

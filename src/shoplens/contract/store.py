@@ -27,6 +27,13 @@ def _unreadable(path: str, error: OSError) -> PhotoError:
     return PhotoError("photo-missing", f"photo {path} cannot be read: {error.strerror}; {remedy}")
 
 
+def _scan(tar_file: Path) -> dict[str, tuple[int, int]]:
+    """Member name -> (offset, size) of the plain files in a tar file; the last of equal names, as tar has it."""
+    with tarfile.open(tar_file, "r:") as tar:
+        plain = [info for info in tar if info.isreg() and not info.issparse()]
+    return {info.name.removeprefix("./"): (info.offset_data, info.size) for info in plain}
+
+
 class PhotoStore:
     """The photos of one contract folder.
 
@@ -38,13 +45,14 @@ class PhotoStore:
         self._root = data.resolve()
         self._members: dict[str, dict[str, tuple[int, int]]] = {}
         self._files: dict[str, FileIO] = {}
+        self._broken: dict[str, PhotoError] = {}
         self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_root": self._root, "_members": self._members}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _files={}, _lock=threading.Lock())
+        self.__dict__.update(state, _files={}, _broken={}, _lock=threading.Lock())
 
     def read(self, path: str) -> bytes:
         """The bytes of the photo at `path`: `images/a.jpg`, or `images/000.tar::a.jpg` in a tar shard.
@@ -94,36 +102,24 @@ class PhotoStore:
     def _find(self, file: str, member: str, path: str) -> tuple[int, int]:
         if file not in self._files:
             with self._lock:
+                if file in self._broken:
+                    raise self._broken[file]
                 if file not in self._files:
                     self._open(file, path)
         try:
             return self._members[file][member.removeprefix("./")]
         except KeyError:
-            raise PhotoError(
-                "photo-missing",
-                f"photo {path}: {file} has no member {member}; deliver it, or drop its row from images.parquet",
-            ) from None
+            remedy = "deliver it, or drop its row from images.parquet"
+            raise PhotoError("photo-missing", f"photo {path}: {file} has no member {member}; {remedy}") from None
 
     def _open(self, file: str, path: str) -> None:
         place = self._resolve(file, path)
         try:
             opened = FileIO(place)
-        except OSError as error:
-            raise PhotoError(
-                "tar-unreadable", f"photo {path}: {file} cannot be opened: {error.strerror}; deliver the tar file"
-            ) from None
-        if file not in self._members:
-            try:
-                with tarfile.open(place, "r:") as tar:
-                    self._members[file] = {
-                        info.name.removeprefix("./"): (info.offset_data, info.size)
-                        for info in tar
-                        if info.isreg() and not info.issparse()
-                    }
-            except (tarfile.TarError, OSError) as error:
-                opened.close()
-                raise PhotoError(
-                    "tar-unreadable",
-                    f"photo {path}: {file} is not a plain tar file ({error}); pack it again without compression",
-                ) from None
+            if file not in self._members:
+                self._members[file] = _scan(place)
+        except (tarfile.TarError, OSError) as error:
+            remedy = "deliver it, packed without compression (tar cf)"
+            self._broken[file] = PhotoError("tar-unreadable", f"{file} is not a readable tar file ({error}); {remedy}")
+            raise self._broken[file] from None
         self._files[file] = opened
