@@ -125,6 +125,6 @@ def units_to_decide(values: Floats, threshold: float, *, alpha: float) -> int | 
     distance = abs(float(array.mean()) - threshold)
     spread = float(array.std(ddof=1)) if array.size > 1 else 0.0
     reach = NormalDist().inv_cdf(1 - alpha) * spread
-    if distance == 0 or reach / distance > 31_000:
+    if not (distance > 0 and reach / distance < 31_000):
         return None
     return max(2, math.ceil((reach / distance) ** 2))
