@@ -113,12 +113,16 @@ def jpeg(rng: np.random.Generator, colour: tuple[int, int, int], width: int, hei
 
 def listing_ids(count: int) -> list[str]:
     """Ids of which, in turn, four fall into training, one into validation and one into test."""
-    pools = {
-        split: (name for name in map("listing-{}".format, itertools.count()) if split_of(bucket(name)) == split)
-        for split in ("train", "validation", "test")
-    }
+    names = map("listing-{}".format, itertools.count())
+    waiting: dict[str, list[str]] = {"train": [], "validation": [], "test": []}
+    chosen: list[str] = []
     turn = itertools.cycle(("train", "train", "validation", "train", "train", "test"))
-    return [next(pools[split]) for split in itertools.islice(turn, count)]
+    for split in itertools.islice(turn, count):
+        while not waiting[split]:
+            name = next(names)
+            waiting[split_of(bucket(name))].append(name)
+        chosen.append(waiting[split].pop(0))
+    return chosen
 
 
 def _listing(index: int, listing_id: str, rng: np.random.Generator) -> dict[str, Any]:
