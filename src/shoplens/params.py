@@ -53,6 +53,12 @@ class TrainParams(StrictModel):
     workers: int = Field(0, ge=0)
 
 
+class EmbedParams(StrictModel):
+    """Gallery embeddings of candidate, baseline and the ImageNet reference."""
+
+    cache_gib: float = Field(8.0, ge=0)
+
+
 class EvaluateStarsParams(StrictModel):
     """The hold-out task: the same shallow head on every model's embeddings."""
 
@@ -89,10 +95,19 @@ class Params(StrictModel):
     validate_: ValidateParams = Field(ValidateParams(), alias="validate")
     prepare: PrepareParams = PrepareParams()
     train: TrainParams = TrainParams()
+    embed: EmbedParams = EmbedParams()
     evaluate_stars: EvaluateStarsParams = Field(EvaluateStarsParams(), alias="evaluate-stars")
     evaluate_tasks: EvaluateTasksParams = Field(EvaluateTasksParams(), alias="evaluate-tasks")
     package: PackageParams = PackageParams()
     register_: RegisterParams = Field(RegisterParams(), alias="register")
+
+    def section(self, name: str) -> StrictModel:
+        """The section with this name in params.yaml."""
+        for attribute, field in type(self).model_fields.items():
+            if name in (attribute, field.alias):
+                found: StrictModel = getattr(self, attribute)
+                return found
+        raise KeyError(name)
 
 
 def read_params(path: Path) -> Params:

@@ -34,7 +34,8 @@ class Galleries:
     @property
     def starts(self) -> np.ndarray:
         """First photo row of each gallery, int64 (G,)."""
-        return np.cumsum(self.counts) - self.counts
+        first: np.ndarray = np.cumsum(self.counts) - self.counts
+        return first
 
     def photo_rows(self, galleries: np.ndarray) -> np.ndarray:
         """Photo rows of the given galleries, one gallery after the other."""

@@ -70,21 +70,24 @@ class Segments:
         return out
 
 
-def fill(segments: Segments, keys: Sequence[str], produce: Callable[[Sequence[int]], np.ndarray]) -> Iterator[int]:
+def fill(
+    segments: Segments, keys: Sequence[str], produce: Callable[[Sequence[int]], np.ndarray], at_once: int
+) -> Iterator[int]:
     """Produce and append the rows that are missing, a segment at a time, yielding the number of rows done.
 
     Args:
         segments: the cache.
         keys: one per row; rows whose key is there already are not produced again.
         produce: positions in `keys` -> rows, (n, ...).
+        at_once: rows a segment; a killed process loses at most one segment's work.
     """
     seen: dict[str, int] = {}
     for position, key in enumerate(keys):
         if key not in segments:
             seen.setdefault(key, position)
     missing = list(seen.values())
-    for start in range(0, len(missing), SEGMENT_ROWS):
-        chunk = missing[start : start + SEGMENT_ROWS]
+    for start in range(0, len(missing), at_once):
+        chunk = missing[start : start + at_once]
         segments.append([keys[i] for i in chunk], produce(chunk))
         yield len(chunk)
 

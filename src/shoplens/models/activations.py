@@ -1,4 +1,4 @@
-"""Photo rows that a network makes, cached per photo: a frozen prefix's activations, or finished embeddings.
+"""Photo rows that a network makes, cached per photo: the activations of a frozen prefix.
 
 With a frozen prefix an epoch only runs the trainable tail (VGG16: block 5 is 9% of the arithmetic). The cache is keyed
 by weights, transform and the photo's own bytes, and bounded; beyond the bound rows are made again when needed.
@@ -6,8 +6,7 @@ by weights, transform and the photo's own bytes, and bounded; beyond the bound r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -15,14 +14,17 @@ from torch import Tensor
 
 from shoplens.contract.store import PhotoStore
 from shoplens.data.photos import read_pixels
-from shoplens.data.segments import Segments, fill, make_room
+from shoplens.data.segments import SEGMENT_ROWS, Segments, fill, make_room
 from shoplens.files import digest_json
 from shoplens.home import home
 from shoplens.models.bundle import weights_digest
 from shoplens.models.encoder import PhotoEncoder
 from shoplens.progress import counter
 
-PHOTOS_AT_ONCE = 64
+
+def photos_at_once(device: torch.device) -> int:
+    """How many photos to run through a network in one go: what fits a core's caches, or fills a GPU."""
+    return 64 if device.type == "cpu" else 512
 
 
 class FrozenRows:
@@ -51,7 +53,7 @@ class FrozenRows:
         done = sum(digest in self._segments for digest in set(wanted))
         with counter("Frozen part of the encoder", total=len(set(wanted)), unit="photo") as bar:
             bar.update(done)
-            for count in fill(self._segments, wanted, self._make):
+            for count in fill(self._segments, wanted, self._make, SEGMENT_ROWS):
                 bar.update(count)
         self._cached = len(wanted)
         self._places = self._segments.places(wanted)
@@ -59,9 +61,10 @@ class FrozenRows:
     def _make(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         transform = self._encoder.config.transform
         device = self._encoder.mean.device
+        step = photos_at_once(device)
         made = []
-        for start in range(0, len(rows), PHOTOS_AT_ONCE):
-            paths = [self._paths[i] for i in rows[start : start + PHOTOS_AT_ONCE]]
+        for start in range(0, len(rows), step):
+            paths = [self._paths[i] for i in rows[start : start + step]]
             pixels = torch.from_numpy(read_pixels(self._store, paths, transform.size, transform.short_side))
             made.append(self._encoder.frozen(pixels.to(device)).cpu().numpy())
         return np.concatenate(made)
@@ -77,17 +80,3 @@ class FrozenRows:
         if cached.any():
             out[cached] = self._segments.gather(self._places[rows[cached]])
         return torch.from_numpy(out)
-
-
-Produce = Callable[[Sequence[int]], np.ndarray]
-
-
-def cached_rows(folder: Path, keys: Sequence[str], produce: Produce, what: str, bound_gib: float) -> np.ndarray:
-    """Rows for all keys, from a cache folder or produced and added to it, a segment at a time: (n, ...)."""
-    segments = Segments(folder)
-    make_room(folder.parent, folder, int(bound_gib * 2**30))
-    with counter(what, total=len(set(keys)), unit="photo") as bar:
-        bar.update(sum(key in segments for key in set(keys)))
-        for count in fill(segments, keys, produce):
-            bar.update(count)
-    return segments.gather(segments.places(keys))
