@@ -2,13 +2,10 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
+from shoplens.world.chance import Rng
 from shoplens.world.look import Look
 from shoplens.world.pen import WHITE, Pen, dark, hsv, light, mix
 from shoplens.world.tables import ACCENTS, Colour
-
-Rng = np.random.Generator
 
 SKIES: tuple[tuple[Colour, Colour], ...] = (
     ((98, 164, 226), (206, 232, 246)),
@@ -117,7 +114,9 @@ def landmark(pen: Pen, which: int, x: float, base: float, size: float, tone: Col
         pen.poly([(x - s * 0.5, base), (x - s * 0.1, base - s * 0.8), (x + s * 0.1, base - s * 0.8),
                   (x + s * 0.5, base)], tone)  # fmt: skip
         for step in (0.25, 0.5):
-            pen.rect(x - s * (0.5 - step * 0.5), base - s * step - 1, x + s * (0.5 - step * 0.5), base - s * step, shade)
+            pen.rect(
+                x - s * (0.5 - step * 0.5), base - s * step - 1, x + s * (0.5 - step * 0.5), base - s * step, shade
+            )
 
 
 def skyline(pen: Pen, rng: Rng, look: Look, time: Hour, horizon: float, dense: float) -> None:
@@ -135,7 +134,9 @@ def skyline(pen: Pen, rng: Rng, look: Look, time: Hour, horizon: float, dense: f
                 pen.rect(x + w * 0.25, wy, x + w * 0.45, wy + 2, pane)
                 pen.rect(x + w * 0.6, wy, x + w * 0.8, wy + 2, pane)
         x += w + 1
-    landmark(pen, look.facts.country_index, spot, horizon, horizon * 0.62, mix(look.facts.country.roof_colour, tone, 0.4))
+    landmark(
+        pen, look.facts.country_index, spot, horizon, horizon * 0.62, mix(look.facts.country.roof_colour, tone, 0.4)
+    )
 
 
 def sea(pen: Pen, rng: Rng, time: Hour, top: float, bottom: float) -> None:
@@ -176,8 +177,9 @@ def tree(pen: Pen, rng: Rng, look: Look, x: float, base: float, size: float) -> 
         w = max(2.0, s * 0.11)
         pen.round(x - w, base - s * 0.8, x + w, base, w, green)
         for side, low, high in ((-1, 0.35, 0.6), (1, 0.45, 0.72)):
-            pen.round(x + side * w * 2.4 - w * 0.7, base - s * high, x + side * w * 2.4 + w * 0.7, base - s * low + w, w * 0.7, green)  # fmt: skip
-            pen.rect(min(x, x + side * w * 2.4), base - s * low - w * 0.4, max(x, x + side * w * 2.4), base - s * low + w, green)  # fmt: skip
+            arm, elbow, half = x + side * w * 2.4, base - s * low, w * 0.7
+            pen.round(arm - half, base - s * high, arm + half, elbow + w, half, green)
+            pen.rect(min(x, arm), elbow - w * 0.4, max(x, arm), elbow + w, green)
 
 
 def landscape(pen: Pen, rng: Rng, look: Look, time: Hour, horizon: float, promised: float) -> None:
@@ -204,8 +206,14 @@ def landscape(pen: Pen, rng: Rng, look: Look, time: Hour, horizon: float, promis
         tree(pen, rng, look, rng.random() * pen.width, horizon + size * 0.7, size)
 
 
-def window(pen: Pen, rng: Rng, look: Look, time: Hour, x: float, y: float, w: int, h: int, curtain: Colour | None) -> None:
-    """A window with its view, panes, a balcony's rail, and curtains whose widths agree when things are in order."""
+def window(
+    pen: Pen, rng: Rng, look: Look, time: Hour, box: tuple[float, float, int, int], curtain: Colour | None
+) -> None:
+    """A window at `box` (x, y, width, height) with its view, panes, a balcony's rail and curtains.
+
+    The curtains' widths agree when things are in order.
+    """
+    x, y, w, h = box
     view = Pen(w, h)
     landscape(view, rng, look, time, h * 0.62, 0.8)
     if look.facts.has("balcony") and rng.random() < 0.8:

@@ -11,9 +11,9 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageChops, ImageFilter, ImageOps
 
+from shoplens.world.chance import Rng, pick
 from shoplens.world.pen import SIZE
 
-Rng = np.random.Generator
 PHOTO = 96
 """Side of a delivered photo in pixels."""
 QUALITY = 85
@@ -22,6 +22,9 @@ FORMAT_WEIGHTS = (0.955, 0.012, 0.011, 0.011, 0.011)
 """JPEG; JPEG whose EXIF says that it lies on its side; grey JPEG; PNG with an alpha channel; WebP."""
 SUFFIX = {"jpeg": "jpg", "turned": "jpg", "grey": "jpg", "png": "png", "webp": "webp"}
 _ORIENTATION = 0x0112
+CROPS = ((PHOTO, PHOTO), (PHOTO, 72), (72, PHOTO), (84, 84))
+CROP_WEIGHTS = (0.97, 0.01, 0.01, 0.01)
+"""Width and height of the middle part that is delivered."""
 
 
 @lru_cache(maxsize=1)
@@ -30,7 +33,7 @@ def _noise_bank() -> tuple[Image.Image, ...]:
     rng = np.random.Generator(np.random.PCG64(20240229))
     shape = (2 * PHOTO, 2 * PHOTO, 3)
     tiles = []
-    for spread in (3, 7):
+    for spread in (2, 4):
         grain = rng.integers(-spread, spread + 1, shape) + rng.integers(-spread, spread + 1, shape)
         tiles.append(Image.fromarray((grain + 128).astype(np.uint8)))
     return tuple(tiles)
@@ -64,7 +67,7 @@ def shoot(rng: Rng, scene: Image.Image, photographer: float, drift: float) -> Im
     )
     photo = turned.resize((PHOTO, PHOTO), Image.Resampling.BOX, reducing_gap=None)
     if rng.random() < 0.1 + 0.5 * clumsy:
-        photo = photo.filter(ImageFilter.BoxBlur(0.2 + 0.9 * clumsy * rng.random()))
+        photo = photo.filter(ImageFilter.BoxBlur(0.2 + 0.7 * clumsy * rng.random()))
     if rng.random() < 0.5 * drift:
         photo = ImageOps.expand(photo.resize((PHOTO - 8, PHOTO - 8), Image.Resampling.BILINEAR), 4, (250, 250, 248))
     gain = 1.0 + rng.standard_normal() * (0.04 + 0.10 * clumsy)
@@ -77,22 +80,19 @@ def shoot(rng: Rng, scene: Image.Image, photographer: float, drift: float) -> Im
 
 
 def encode(rng: Rng, photo: Image.Image) -> tuple[str, bytes, int, int]:
-    """Encode a photo in a format chosen by chance alone.
+    """Crop and encode a photo; size and format are chosen by chance alone.
 
     Returns:
         file name suffix, bytes, and width and height as stored (before EXIF orientation).
     """
-    place, kind = rng.random(), FORMATS[0]
-    for name, weight in zip(FORMATS, FORMAT_WEIGHTS, strict=True):
-        place -= weight
-        if place < 0:
-            kind = name
-            break
+    width, height = CROPS[pick(rng, CROP_WEIGHTS)]
+    left, top = (photo.width - width) // 2, (photo.height - height) // 2
+    photo = photo.crop((left, top, left + width, top + height))
+    kind = FORMATS[pick(rng, FORMAT_WEIGHTS)]
     buffer = io.BytesIO()
     if kind == "png":
         corner = Image.new("L", photo.size, 255)
         corner.paste(0, (0, 0, 3, 3))
-        photo = photo.copy()
         photo.putalpha(corner)
         photo.save(buffer, "PNG", compress_level=6)
     elif kind == "webp":
@@ -102,7 +102,8 @@ def encode(rng: Rng, photo: Image.Image) -> tuple[str, bytes, int, int]:
     elif kind == "turned":
         exif = Image.Exif()
         exif[_ORIENTATION] = 6
-        photo.transpose(Image.Transpose.ROTATE_90).save(buffer, "JPEG", quality=QUALITY, exif=exif)
+        photo = photo.transpose(Image.Transpose.ROTATE_90)
+        photo.save(buffer, "JPEG", quality=QUALITY, exif=exif)
     else:
         photo.save(buffer, "JPEG", quality=QUALITY)
     return SUFFIX[kind], buffer.getvalue(), photo.width, photo.height

@@ -7,12 +7,11 @@ the harmony, and only its agreement with the other things carries information.
 
 import math
 
-import numpy as np
-
+from shoplens.world.chance import Rng
 from shoplens.world.pen import Pen, dark, light
 from shoplens.world.tables import ACCENTS, Colour
 
-Rng = np.random.Generator
+Box = tuple[float, float, float, float]
 
 
 def level(z: float) -> float:
@@ -42,7 +41,7 @@ def flaws(rng: Rng, care: float, most: float) -> int:
     return int(rng.poisson(most * (1.04 - care) ** 1.5))
 
 
-def wear(pen: Pen, rng: Rng, care: float, box: tuple[float, float, float, float], ground: Colour) -> None:
+def wear(pen: Pen, rng: Rng, care: float, box: Box, ground: Colour) -> None:
     """Cracks and stains on the surface `box` (x0, y0, x1, y1) of colour `ground`."""
     x0, y0, x1, y1 = box
     for _ in range(flaws(rng, care, 5.0)):
@@ -58,7 +57,7 @@ def wear(pen: Pen, rng: Rng, care: float, box: tuple[float, float, float, float]
             pen.oval(x - size, y - size * 0.7, x + size, y + size * 0.7, dark(ground, 0.22))
 
 
-def pattern(pen: Pen, rng: Rng, kind: int, box: tuple[float, float, float, float], ground: Colour) -> None:
+def pattern(pen: Pen, rng: Rng, kind: int, box: Box, ground: Colour) -> None:
     """Wallpaper: 0 plain, 1 stripes, 2 dots. It depends on nothing, so that ink alone does not betray wear."""
     x0, y0, x1, y1 = box
     tone = dark(ground, 0.10) if rng.random() < 0.5 else light(ground, 0.25)

@@ -6,28 +6,22 @@ trained on them.
 
 import bisect
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
+from shoplens.world.chance import Rng, chance, pick
+from shoplens.world.places import COUNTRIES, MARKET_WEIGHTS, MARKETS, Country
 from shoplens.world.tables import (
     BINARY,
     BRANDS,
-    COUNTRIES,
     LEVELS,
-    MARKET_WEIGHTS,
-    MARKETS,
     SEGMENT_CUTS,
     SEGMENTS,
     SIZES,
     STAR_CUTS,
     TYPES,
-    Country,
     PropertyType,
 )
 
-Rng = np.random.Generator
 Label = bool | str | float
 THEMES = ("furnish", "order", "care", "harmony")
 
@@ -86,21 +80,6 @@ class Facts:
     def number(self, name: str) -> float:
         """The true value of a regression task."""
         return float(self.labels[name])
-
-
-def pick(rng: Rng, weights: Sequence[float]) -> int:
-    """An index with probability proportional to its weight; always one draw."""
-    place = rng.random() * sum(weights)
-    for index, weight in enumerate(weights):
-        place -= weight
-        if place < 0:
-            return index
-    return len(weights) - 1
-
-
-def chance(rng: Rng, logit: float) -> bool:
-    """True with the probability that `logit` stands for; always one draw."""
-    return bool(rng.random() < 1 / (1 + math.exp(-logit)))
 
 
 def draw_country(rng: Rng, drift: float) -> int:

@@ -3,20 +3,19 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import numpy as np
 from PIL import Image
 
 from shoplens.params import WorldParams
 from shoplens.world.camera import encode, shoot
-from shoplens.world.facts import Facts, pick
+from shoplens.world.chance import Rng, name_of, pick, stream
+from shoplens.world.facade import facade
+from shoplens.world.facts import Facts
 from shoplens.world.halls import bar, dining, fitness, lounge
-from shoplens.world.listing import Listing, name_of, stream
+from shoplens.world.listing import Listing
 from shoplens.world.look import Look, look_of
-from shoplens.world.outside import beach, facade, garden, picnic, pool, view
+from shoplens.world.outside import beach, garden, picnic, pool, view
 from shoplens.world.pen import Pen
 from shoplens.world.rooms import bathroom, bedroom, kitchen
-
-Rng = np.random.Generator
 
 SCENES: dict[str, Callable[[Pen, Rng, Look], None]] = {
     "facade": facade,

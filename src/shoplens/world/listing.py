@@ -4,17 +4,14 @@ Every listing has its own random streams, spawned from the world's seed and its 
 the number of listings and whoever renders it.
 """
 
-import hashlib
 from dataclasses import dataclass
 
-import numpy as np
-
 from shoplens.params import WorldParams
+from shoplens.world.chance import name_of, stream
 from shoplens.world.facts import Facts, Label, Seller, draw_facts, draw_seller
 from shoplens.world.tables import STARRED, TASKS, UNKNOWN, UNKNOWN_ELSEWHERE
 from shoplens.world.words import describe
 
-Rng = np.random.Generator
 SHOP_BLOCK = 8
 """Listings are dealt to shops in blocks of this many, two to six shops a block."""
 
@@ -31,16 +28,6 @@ class Listing:
     labels: dict[str, Label | None]
     stars: str | None
     facts: Facts
-
-
-def stream(seed: int, *key: int) -> Rng:
-    """The random stream of `key` in the world of `seed`, independent of every other key's."""
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy=seed, spawn_key=key)))
-
-
-def name_of(what: str, seed: int, *key: int) -> str:
-    """An id that tells nothing: 12 hex digits of a hash."""
-    return hashlib.sha256(f"{what}/{seed}/{'/'.join(map(str, key))}".encode()).hexdigest()[:12]
 
 
 def _seller(params: WorldParams, number: int) -> Seller:

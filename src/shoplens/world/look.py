@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 from shoplens.params import WorldParams
-from shoplens.world.cues import level
+from shoplens.world.chance import Rng, stream
+from shoplens.world.cues import level, matching
 from shoplens.world.facts import Facts
-from shoplens.world.listing import Listing, stream
+from shoplens.world.listing import Listing
 from shoplens.world.pen import hsv, mix
 from shoplens.world.tables import ACCENTS, Colour
 
@@ -30,6 +31,10 @@ class Look:
     modern: bool
     """Drawn in the new fashion (only with drift)."""
     drift: float
+
+    def match(self, rng: Rng) -> Colour:
+        """A colour for a thing that goes with the others, as far as there is harmony."""
+        return matching(rng, self.harmony, self.accent)
 
 
 WOODS: tuple[Colour, ...] = ((146, 98, 60), (110, 72, 50), (184, 140, 92), (92, 66, 56), (160, 120, 84))

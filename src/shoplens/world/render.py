@@ -24,6 +24,8 @@ SHARD = 2000
 """A tar is closed at the first listing that fills it with this many photos."""
 CHUNK = 40
 """Listings a worker renders at a time."""
+ALONE = 400
+"""Up to this many listings, starting workers costs more than it saves."""
 _ARROW = {"binary": pa.bool_(), "multiclass": pa.string(), "regression": pa.float64()}
 
 
@@ -70,7 +72,7 @@ def _rendered(listings: list[Listing], params: WorldParams, workers: int) -> Ite
     """(listing id, photos) in the order of `listings`, rendered by `workers` processes."""
     numbers = [listing.number for listing in listings]
     jobs = [(numbers[start : start + CHUNK], params) for start in range(0, len(numbers), CHUNK)]
-    if workers == 1 or len(jobs) == 1:
+    if workers == 1 or len(numbers) <= ALONE:
         for job in jobs:
             yield from _render(job)
         return

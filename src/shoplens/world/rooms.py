@@ -1,14 +1,12 @@
 """Scenes within four walls of one's own: bedroom, bathroom, kitchen."""
 
-import numpy as np
-
 from shoplens.world.backdrop import any_accent, hour, window
-from shoplens.world.cues import count, crooked, flaws, matching, pattern, wear
+from shoplens.world.chance import Rng
+from shoplens.world.cues import Box, count, crooked, flaws, pattern, wear
 from shoplens.world.look import Look
 from shoplens.world.pen import SIZE, WHITE, Pen, dark, hsv, light, mix
 from shoplens.world.tables import BRANDS, Colour
 
-Rng = np.random.Generator
 LINEN: Colour = (244, 240, 232)
 LAMP: Colour = (252, 230, 170)
 
@@ -39,7 +37,7 @@ def pictures(pen: Pen, rng: Rng, look: Look, x0: float, x1: float, y: float, mos
     for i in range(n):
         cx, cy = x0 + gap * (i + 0.5) + crooked(rng, look.order, 2), y + crooked(rng, look.order, 4)
         lean = crooked(rng, look.order, 11)
-        pen.turned(cx, cy, 17, 21, lean, matching(rng, look.harmony, look.accent))
+        pen.turned(cx, cy, 17, 21, lean, look.match(rng))
         inner = light(any_accent(rng), 0.45)
         pen.turned(cx, cy, 12, 16, lean, inner)
         pen.turned(cx, cy + 3, 8, 5, lean, dark(inner, 0.3))
@@ -62,7 +60,7 @@ def bedroom(pen: Pen, rng: Rng, look: Look) -> None:
     bed = 80 - side * (14 + rng.random() * 8)
     wx = 118 if side > 0 else 12
     brand = BRANDS[facts.brand][1] if facts.brand is not None and rng.random() < 0.6 else None
-    window(pen, rng, look, time, wx, 24 + rng.random() * 8, 30, 46, matching(rng, look.harmony, look.accent))
+    window(pen, rng, look, time, (wx, 24 + rng.random() * 8, 30, 46), look.match(rng))
     pictures(pen, rng, look, bed - 38, bed + 38, 34, 3)
     if facts.kind.name == "hostel" and rng.random() < 0.75:
         _bunks(pen, rng, look, bed)
@@ -75,7 +73,7 @@ def bedroom(pen: Pen, rng: Rng, look: Look) -> None:
             pen.rect(x - 8, y, x + 8, y + 22, look.wood)
             pen.rect(x - 6, y + 4, x + 6, y + 5, dark(look.wood))
             if rng.random() < 0.2 + 0.75 * look.furnish:
-                _lamp(pen, x, y, LAMP if time.lit else matching(rng, look.harmony, look.accent), look.modern)
+                _lamp(pen, x, y, LAMP if time.lit else look.match(rng), look.modern)
     if look.modern:
         pen.oval(bed - half, 60, bed + half, 120, mix(look.wall, look.accent, 0.3))
     else:
@@ -84,18 +82,29 @@ def bedroom(pen: Pen, rng: Rng, look: Look) -> None:
     low = 150.0
     linen = mix(LINEN, hsv(rng.random(), 0.2, 0.95), 0.5)
     pen.poly([(bed - half, 92), (bed + half, 92), (bed + half + 12, low), (bed - half - 12, low)], linen)
-    pen.poly([(bed - half - 12, low), (bed + half + 12, low), (bed + half + 10, low + 6), (bed - half - 10, low + 6)], dark(linen, 0.25))
+    pen.poly(
+        [(bed - half - 12, low), (bed + half + 12, low), (bed + half + 10, low + 6), (bed - half - 10, low + 6)],
+        dark(linen, 0.25),
+    )
     pillows = count(rng, look.furnish, 1, 5)
     width = min(22.0, (2 * half - 4) / pillows)
     for i in range(pillows):
         x = bed + (i - (pillows - 1) / 2) * width + crooked(rng, look.order, 2)
         y = 92 + crooked(rng, look.order, 2.5)
-        tone = WHITE if i % 2 == 0 else matching(rng, look.harmony, look.accent)
+        tone = WHITE if i % 2 == 0 else look.match(rng)
         pen.round(x - width / 2 + 1, y - 8, x + width / 2 - 1, y + 5, 4, dark(tone, 0.14))
         pen.round(x - width / 2 + 1, y - 8, x + width / 2 - 1, y + 3, 4, tone)
-    throw = brand if brand is not None else matching(rng, look.harmony, look.accent)
+    throw = brand if brand is not None else look.match(rng)
     lean = crooked(rng, look.order, 5)
-    pen.poly([(bed - half - 7, 126 - lean), (bed + half + 7, 126 + lean), (bed + half + 10, 140 + lean), (bed - half - 10, 140 - lean)], throw)
+    pen.poly(
+        [
+            (bed - half - 7, 126 - lean),
+            (bed + half + 7, 126 + lean),
+            (bed + half + 10, 140 + lean),
+            (bed - half - 10, 140 - lean),
+        ],
+        throw,
+    )
     for _ in range(flaws(rng, look.care, 8)):
         x, y = bed - half + rng.random() * 2 * half, 104 + rng.random() * 40
         pen.line([(x, y), (x + 4 + rng.random() * 5, y + rng.standard_normal() * 4)], dark(linen, 0.35))
@@ -109,7 +118,7 @@ def _bunks(pen: Pen, rng: Rng, look: Look, x: float) -> None:
     for column in (-1, 1):
         cx = x + column * 26
         for y in (78, 112):
-            tone = matching(rng, look.harmony, look.accent)
+            tone = look.match(rng)
             shift = crooked(rng, look.order, 2)
             pen.round(cx - 21, y + shift, cx + 21, y + 11 + shift, 3, LINEN)
             pen.rect(cx - 4, y + shift, cx + 21, y + 11 + shift, tone)
@@ -120,21 +129,19 @@ def _bunks(pen: Pen, rng: Rng, look: Look, x: float) -> None:
         for edge in (-22, 20):
             pen.rect(cx + edge, 64, cx + edge + 3, 142, dark(look.metal, 0.2))
     for rung in range(count(rng, look.furnish, 2, 6)):
-        y = 74 + rung * 12 + crooked(rng, look.order, 1.5)
-        pen.rect(x - 5, y, x + 6, y + 2, look.metal)
+        step = 74 + rung * 12 + crooked(rng, look.order, 1.5)
+        pen.rect(x - 5, step, x + 6, step + 2, look.metal)
 
 
-def tiled(pen: Pen, rng: Rng, look: Look, box: tuple[float, float, float, float], tone: Colour, step: int) -> None:
+def tiled(pen: Pen, rng: Rng, look: Look, box: Box, tone: Colour, step: int) -> None:
     """Tiles with joints; the careless lack a few, the disorderly laid them unevenly."""
     x0, y0, x1, y1 = box
     pen.fade(x0, y0, x1, y1, light(tone, 0.15), tone)
     joint = dark(tone, 0.16)
-    for x in range(int(x0), int(x1), step):
-        lean = crooked(rng, look.order, 2.2)
-        pen.line([(x, y0), (x + lean, y1 - 1)], joint)
-    for y in range(int(y0), int(y1), step):
-        lean = crooked(rng, look.order, 1.6)
-        pen.line([(x0, y), (x1 - 1, y + lean)], joint)
+    for across in range(int(x0), int(x1), step):
+        pen.line([(across, y0), (across + crooked(rng, look.order, 2.2), y1 - 1)], joint)
+    for down in range(int(y0), int(y1), step):
+        pen.line([(x0, down), (x1 - 1, down + crooked(rng, look.order, 1.6))], joint)
     for _ in range(flaws(rng, look.care, 6)):
         x = x0 + int(rng.random() * (x1 - x0) / step) * step
         y = y0 + int(rng.random() * (y1 - y0) / step) * step
@@ -161,7 +168,7 @@ def bathroom(pen: Pen, rng: Rng, look: Look) -> None:
     pen.rect(at(36) - 1, 76, at(36) + 2, 84, look.metal)
     for i in range(count(rng, look.furnish, 0, 5)):
         x = at(18 + i * 5 if i < 3 else 44 + (i - 3) * 6) + crooked(rng, look.order, 1)
-        pen.rect(x - 2, 77, x + 2, 84, matching(rng, look.harmony, look.accent))
+        pen.rect(x - 2, 77, x + 2, 84, look.match(rng))
     if rng.random() < 0.5:
         x0, x1 = sorted((at(104), at(150)))
         pen.rect(x0, 16, x1, 132, mix(tone, (190, 220, 232), 0.6), look.metal)
@@ -178,7 +185,7 @@ def bathroom(pen: Pen, rng: Rng, look: Look) -> None:
     for i in range(towels):
         tx = x - 13 + i * 7 + crooked(rng, look.order, 1)
         length = 20 + crooked(rng, look.order, 5)
-        pen.rect(tx, 51, tx + 6, 51 + max(8, length), matching(rng, look.harmony, look.accent))
+        pen.rect(tx, 51, tx + 6, 51 + max(8, length), look.match(rng))
     if rng.random() < 0.4:
         pen.round(50, 140, 106, 154, 4, any_accent(rng))
 
@@ -189,7 +196,7 @@ def kitchen(pen: Pen, rng: Rng, look: Look) -> None:
     walls(pen, rng, look, 126)
     front = light(look.wood, 0.25) if rng.random() < 0.5 else hsv(rng.random(), 0.2, 0.8)
     tiled(pen, rng, look, (0, 56, SIZE, 88), light(look.wall, 0.4), 8)
-    window(pen, rng, look, time, 66, 16, 28, 30, matching(rng, look.harmony, look.accent))
+    window(pen, rng, look, time, (66, 16, 28, 30), look.match(rng))
     for x0, x1 in ((4, 56), (106, 156)):
         pen.rect(x0, 14, x1, 48, front, dark(front))
         doors = 3
@@ -207,11 +214,11 @@ def kitchen(pen: Pen, rng: Rng, look: Look) -> None:
     pen.rect(stove, 92, stove + 27, 134, (54, 56, 62))
     pen.rect(stove + 4, 102, stove + 23, 124, (24, 24, 30))
     for i in range(count(rng, look.furnish, 0, 2)):
-        pen.round(stove + 2 + i * 13, 78, stove + 12 + i * 13, 87, 2, matching(rng, look.harmony, look.accent))
+        pen.round(stove + 2 + i * 13, 78, stove + 12 + i * 13, 87, 2, look.match(rng))
     pen.rect(98, 62, 156, 63, look.metal)
     for i in range(count(rng, look.furnish, 1, 6)):
         x = 102 + i * 9 + crooked(rng, look.order, 2)
-        tone = matching(rng, look.harmony, look.accent)
+        tone = look.match(rng)
         pen.rect(x, 63, x + 2, 74 + crooked(rng, look.order, 2), tone)
         pen.oval(x - 2, 72, x + 4, 79, tone)
     if look.facts.has("vacation_rental") and rng.random() < 0.6:

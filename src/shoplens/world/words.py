@@ -1,7 +1,6 @@
-"""What sellers write. About 15 % of what a listing offers goes unmentioned or is claimed falsely; quality is never named."""
+"""What sellers write: about 15 % of what a listing offers goes unmentioned, as much is claimed falsely."""
 
-import numpy as np
-
+from shoplens.world.chance import Rng
 from shoplens.world.facts import Facts
 
 CLAIMS = {
@@ -12,13 +11,13 @@ CLAIMS = {
     "kitchen": "kitchen",
     "bar": "bar",
     "garden": "garden",
-    "beach_access": "beach",
+    "beach_access": "beach access",
     "picnic_area": "picnic area",
     "lounge": "lounge",
-    "hiking": "hiking",
+    "hiking": "hiking trails",
     "pool": "pool",
     "fitness": "gym",
-    "city_centre": "central",
+    "city_centre": "central location",
 }
 WRONG = 0.15
 """Share of a listing's claims that are left out, and of a listing's tags that are untrue."""
@@ -26,7 +25,7 @@ OPENERS = ("Welcome to", "Stay at", "Your", "Our", "The", "Discover", "A", "Book
 SIGHTS = ("by the station", "near the old mill", "off Main Street", "at the corner", "next to the park", "on the hill")
 
 
-def describe(rng: np.random.Generator, facts: Facts) -> tuple[str, tuple[str, ...]]:
+def describe(rng: Rng, facts: Facts) -> tuple[str, tuple[str, ...]]:
     """A title and tags (in random order) that name type, town and offers, with errors that depend on nothing."""
     true = [words for task, words in CLAIMS.items() if facts.has(task) and rng.random() >= WRONG]
     offered = sum(facts.has(task) for task in CLAIMS)
