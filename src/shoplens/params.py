@@ -79,13 +79,14 @@ class PackageParams(StrictModel):
 
     parity_cosine: float = Field(0.9999, gt=0, le=1)
     examples: int = Field(8, ge=1)
+    latency_requests: int = Field(60, ge=20)
 
 
 class RegisterParams(StrictModel):
     """The registry entry that promotion moves."""
 
-    model: str = "shoplens-encoder"
-    alias: str = "champion"
+    model: str = Field("shoplens-encoder", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    alias: str = Field("champion", pattern=r"^(?!latest$|[vV]?\d+$)[A-Za-z0-9][A-Za-z0-9_-]*$")
 
 
 class Params(StrictModel):

@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 
 from shoplens.errors import ShoplensError
-from shoplens.serving.repository import versioned
 
 TIMEOUT_S = 60.0
 LOAD_TIMEOUT_S = 300.0
+
+
+class Refused(ShoplensError):
+    """The server is well, but the request's content cannot be answered (a corrupt photo, an empty gallery)."""
 
 
 @dataclass(frozen=True)
@@ -26,30 +29,39 @@ class GalleryAnswer:
 
 
 def embed_gallery(
-    url: str, photos: Sequence[bytes], version: str | None = None, timeout_s: float = TIMEOUT_S
+    url: str,
+    photos: Sequence[bytes],
+    version: str | None = None,
+    timeout_s: float = TIMEOUT_S,
+    model: str = "gallery",
 ) -> GalleryAnswer:
     """The embedding of a listing's photos.
 
     Args:
         url: the server's gRPC address, `host:port`.
         photos: the photo files' bytes (JPEG, PNG or WebP), in any order.
-        version: a registry version that a live server holds; None is the one in production.
+        version: insist on this version (the registry's number); None takes the one that is served.
         timeout_s: how long to wait for the answer.
+        model: the model to ask, if not the public one.
 
     Raises:
-        ShoplensError: if no server answers, or it refuses (no photo, none usable).
+        Refused: if there is no photo, or none that can be used.
+        ShoplensError: if no server answers, or it fails.
     """
-    outputs = _infer(url, "gallery", "PHOTOS", photos, ("EMBEDDING", "USED", "CORRUPT"), version, timeout_s)
+    outputs = _infer(url, model, "PHOTOS", photos, ("EMBEDDING", "USED", "CORRUPT"), version, timeout_s)
     return GalleryAnswer(outputs["EMBEDDING"], int(outputs["USED"][0]), int(outputs["CORRUPT"][0]))
 
 
-def embed_photo(url: str, photo: bytes, version: str | None = None, timeout_s: float = TIMEOUT_S) -> np.ndarray:
+def embed_photo(
+    url: str, photo: bytes, version: str | None = None, timeout_s: float = TIMEOUT_S, model: str = "photo"
+) -> np.ndarray:
     """The embedding of one photo, float32 [D]; arguments as for `embed_gallery`.
 
     Raises:
-        ShoplensError: if no server answers, or the photo cannot be used.
+        Refused: if the photo cannot be used.
+        ShoplensError: if no server answers, or it fails.
     """
-    return _infer(url, "photo", "PHOTO", [photo], ("EMBEDDING",), version, timeout_s)["EMBEDDING"]
+    return _infer(url, model, "PHOTO", [photo], ("EMBEDDING",), version, timeout_s)["EMBEDDING"]
 
 
 def is_live(url: str) -> bool:
@@ -99,18 +111,21 @@ def _infer(
     contents: Sequence[bytes],
     outputs: Sequence[str],
     version: str | None,
-    wait: float,
+    timeout_s: float,
 ) -> dict[str, np.ndarray]:
     from tritonclient.grpc import InferInput, InferRequestedOutput
 
     if not contents:
-        raise ShoplensError("the gallery has no photo: send at least one")
+        raise Refused("the gallery has no photo: send at least one")
     photos = InferInput(tensor, [len(contents)], "BYTES")
     photos.set_data_from_numpy(np.array([*contents, None], dtype=object)[:-1])
-    model = name if version is None else versioned(name, version)
     with _client(url) as client:
         answer = client.infer(
-            model, [photos], outputs=[InferRequestedOutput(output) for output in outputs], client_timeout=wait
+            name,
+            [photos],
+            model_version=version or "",
+            outputs=[InferRequestedOutput(output) for output in outputs],
+            client_timeout=timeout_s,
         )
     return {output: answer.as_numpy(output) for output in outputs}
 
@@ -131,7 +146,7 @@ def _client(url: str) -> Iterator[Any]:
         if status == "DEADLINE_EXCEEDED":
             raise ShoplensError(f"the Triton server at {url} did not answer in time") from None
         if status == "INVALID_ARGUMENT":
-            raise ShoplensError(f"the server refused the request: {error.message()}") from None
+            raise Refused(f"the server refused the request: {error.message()}") from None
         raise ShoplensError(f"the Triton server at {url} failed ({status}): {error.message()}") from None
     finally:
         client.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +42,8 @@ def compare(one: np.ndarray, other: np.ndarray) -> Parity:
     product = norms[0] * norms[1]
     both_zero = (norms[0] == 0) & (norms[1] == 0)
     cosine = np.where(product > 0, (a * b).sum(axis=1) / np.where(product > 0, product, 1.0), both_zero.astype(float))
-    cosine = np.where(np.isfinite(cosine), np.minimum(cosine, 1.0), -1.0)  # NaN is as wrong as an answer can be
+    finite = np.isfinite(product)
+    cosine = np.where(finite, np.minimum(cosine, 1.0), -1.0)  # NaN is as wrong as an answer can be
     return Parity(float(cosine.min()), float(np.nan_to_num(np.abs(a - b), nan=np.inf).max()), len(a))
 
 
@@ -60,7 +60,6 @@ def export_onnx(encoder: torch.nn.Module, size: int, path: Path) -> None:
 
     model = encoder.eval().to("cpu")
     example = torch.zeros((2, size, size, 3), dtype=torch.uint8)
-    buffer = io.BytesIO()
     try:
         program = torch.onnx.export(
             model,
@@ -72,8 +71,8 @@ def export_onnx(encoder: torch.nn.Module, size: int, path: Path) -> None:
             external_data=False,
             verbose=False,
         )
-        program.save(buffer)
-        proto = onnx.load_from_string(buffer.getvalue())
+        assert program is not None  # it is with dynamo=True
+        proto = program.model_proto
         _strip_notes(proto)
         onnx.checker.check_model(proto, full_check=True)
         write_bytes(path, proto.SerializeToString(deterministic=True))
@@ -105,8 +104,6 @@ def check_parity(encoder: torch.nn.Module, path: Path, batches: Iterable[np.ndar
     import torch
 
     encoder = encoder.eval().to("cpu")
-    pairs = []
     with torch.inference_mode():
-        for batch in batches:
-            pairs.append((encoder(torch.from_numpy(batch)).numpy(), onnx_embeddings(path, batch)))
+        pairs = [(encoder(torch.from_numpy(batch)).numpy(), onnx_embeddings(path, batch)) for batch in batches]
     return compare(np.concatenate([a for a, _ in pairs]), np.concatenate([b for _, b in pairs]))

@@ -77,16 +77,13 @@ def _encoder_config(description: Description, variant: Variant) -> dict[str, Any
             "dynamic_batching": {},
             "instance_group": [{"count": 1, "kind": "KIND_CPU"}],
         }
+    # The warm-up runs the smallest and the largest batch, so TensorRT has built for that range by then.
     tensorrt = {
         "name": "tensorrt",
         "parameters": {
             "precision_mode": "FP32",
             "trt_engine_cache_enable": "true",
             "trt_engine_cache_path": "/tmp/tensorrt",
-            # One engine for every batch size: without a profile TensorRT builds anew when a larger batch arrives.
-            "trt_profile_min_shapes": f"pixels:1x{description.size}x{description.size}x3",
-            "trt_profile_opt_shapes": f"pixels:{description.max_batch}x{description.size}x{description.size}x3",
-            "trt_profile_max_shapes": f"pixels:{description.max_batch}x{description.size}x{description.size}x3",
         },
     }
     return config | {
@@ -107,28 +104,30 @@ def model_config(description: Description, name: str, variant: Variant) -> dict[
     return _encoder_config(description, variant) if name == "encoder" else _front_config(description, name)
 
 
-def switch_config(description: Description, name: str, version: str) -> dict[str, Any]:
-    """An ensemble `name` whose only step is the model of one live version: changing it switches versions."""
+def switch_config(description: Description, name: str, version: str, slot: str) -> dict[str, Any]:
+    """The public model of a live repository: an ensemble `name`, version `version`, of one step, the model in `slot`.
+
+    Writing another one and loading it is the switch between versions; requests never wait for a model to load.
+    """
     io = signature(description, name)
     step = {
-        "model_name": versioned(name, version),
-        "model_version": int(version),
+        "model_name": in_slot(name, slot),
+        "model_version": -1,
         "input_map": {tensor["name"]: tensor["name"] for tensor in io["input"]},
         "output_map": {tensor["name"]: tensor["name"] for tensor in io["output"]},
     }
-    policy = {"specific": {"versions": [int(version)]}}
     return {
         "platform": "ensemble",
         "max_batch_size": 0,
-        "version_policy": policy,
+        "version_policy": {"specific": {"versions": [int(version)]}},
         "ensemble_scheduling": {"step": [step]},
         **io,
     }
 
 
-def versioned(name: str, version: str) -> str:
-    """The name of a model of one version in a live repository: `gallery_v7`."""
-    return f"{name}_v{version}"
+def in_slot(name: str, slot: str) -> str:
+    """The name of a packaged model in a live repository, where several packages lie side by side: `gallery_v7_1a2b`."""
+    return f"{name}_{slot}"
 
 
 def config_text(config: Mapping[str, Any]) -> str:
@@ -137,7 +136,7 @@ def config_text(config: Mapping[str, Any]) -> str:
     Raises:
         google.protobuf.json_format.ParseError: if a field is not one of Triton's.
     """
-    from google.protobuf import json_format, text_format
+    from google.protobuf import json_format, text_format  # type: ignore[import-untyped]
     from tritonclient.grpc.model_config_pb2 import ModelConfig
 
     return str(text_format.MessageToString(json_format.ParseDict(dict(config), ModelConfig())))

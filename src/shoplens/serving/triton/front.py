@@ -14,8 +14,8 @@ class Front:
 
     Args:
         args: what Triton gives to a model's `initialize`.
-        name: this model's name in the package (`gallery` or `photo`). A live repository appends its version
-            (`gallery_v7`), and calls the encoder with the same ending.
+        name: this model's name in the package (`gallery` or `photo`). A live repository appends a slot
+            (`gallery_v7_1a2b`), and calls the encoder with the same ending.
     """
 
     def __init__(self, args: dict[str, str], name: str) -> None:
@@ -32,7 +32,7 @@ class Front:
         Raises:
             pixels.BadPhoto: if the bytes are not a photo.
         """
-        return pixels.to_pixels(content, self.size, self.short_side)
+        return np.asarray(pixels.to_pixels(content, self.size, self.short_side))
 
     def embed(self, photos: list[np.ndarray]) -> np.ndarray:
         """Embeddings of decoded photos, float32 [n, D]; at most `max_batch` photos a call of the encoder."""
@@ -49,8 +49,7 @@ class Front:
         response = request.exec()
         if response.has_error():
             raise RuntimeError(f"{self.encoder}: {response.error().message()}")
-        embedding: np.ndarray = pb_utils.get_output_tensor_by_name(response, "embedding").as_numpy()
-        return embedding
+        return np.asarray(pb_utils.get_output_tensor_by_name(response, "embedding").as_numpy())
 
 
 def refuse(message: str) -> Any:

@@ -1,0 +1,220 @@
+"""The live model repository, in `home()/serving`: what is served here, and by which process.
+
+repository/gallery, photo                     the public names: ensembles that point at one slot
+repository/{encoder,gallery,photo}_<slot>     a packaged encoder's models; a slot is a version and a package digest
+slots/<slot>/                                 description and examples of that package
+state.json                                    the version that is served (the truth after a restart)
+server.json                                   the process that `shoplens serve` runs, while it runs
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from shoplens.errors import ShoplensError
+from shoplens.files import locked, read_json, replacing_folder, write_json, write_text
+from shoplens.home import home
+from shoplens.serving.client import is_live, load_model, loaded_models, unload_model
+from shoplens.serving.repository import MODELS, PUBLIC, Description, config_text, in_slot, switch_config
+from shoplens.serving.server import Ports, Server, start_server, stop_server
+
+
+@dataclass(frozen=True)
+class Live:
+    """What is served: registered model, version, digests of weights and package, and the answers at its check."""
+
+    model: str
+    version: str
+    weights: str
+    package: str
+    answers: dict[str, dict[str, float]]
+
+    @property
+    def slot(self) -> str:
+        """Where its models lie in the live repository."""
+        return slot_name(self.version, self.package)
+
+
+@dataclass(frozen=True)
+class Running:
+    """The server that `shoplens serve` runs: its address, its process and the process that watches it."""
+
+    url: str
+    http: int
+    pid: int
+    started: str
+    owner: int
+
+
+def folder() -> Path:
+    """The live folder."""
+    return home() / "serving"
+
+
+def repository() -> Path:
+    """The live model repository."""
+    place = folder() / "repository"
+    place.mkdir(parents=True, exist_ok=True)
+    return place
+
+
+def slot_name(version: str, package: str) -> str:
+    """One package under one version number; registries may be begun anew, and a version packaged again."""
+    return f"v{version}_{package[:8]}"
+
+
+def slot_folder(slot: str) -> Path:
+    """Description and examples of a published package."""
+    return folder() / "slots" / slot
+
+
+@contextlib.contextmanager
+def changing() -> Iterator[None]:
+    """Hold the lock of the live folder: one process at a time deploys or starts a server."""
+    with locked(folder() / ".lock", "the live model repository"):
+        yield
+
+
+def read_live() -> Live | None:
+    """What is served, or None before the first deployment."""
+    path = folder() / "state.json"
+    return Live(**read_json(path)) if path.exists() else None
+
+
+def write_live(live: Live) -> None:
+    """Record what is served."""
+    write_json(folder() / "state.json", asdict(live))
+
+
+def publish(package: Path, version: str, digest: str) -> str:
+    """Copy a package's embedded repository into the live one, under a slot of its own; the slot is returned.
+
+    Nothing that is served changes. Slots that are neither served nor this one are removed.
+    """
+    slot, live = slot_name(version, digest), read_live()
+    keep = {slot, live.slot if live else slot}
+    for stale in (folder() / "slots").glob("*"):
+        if stale.name not in keep:
+            remove_slot(stale.name)
+    for name in MODELS:
+        with replacing_folder(repository() / in_slot(name, slot)) as temporary:
+            shutil.copytree(package / "repository" / "embedded" / name, temporary, dirs_exist_ok=True)
+    with replacing_folder(slot_folder(slot)) as temporary:
+        shutil.copyfile(package / "description.json", temporary / "description.json")
+        shutil.copytree(package / "examples", temporary / "examples")
+    return slot
+
+
+def remove_slot(slot: str) -> None:
+    """Remove a published package from the disk; a server that has loaded it goes on answering."""
+    for name in MODELS:
+        shutil.rmtree(repository() / in_slot(name, slot), ignore_errors=True)
+    shutil.rmtree(slot_folder(slot), ignore_errors=True)
+
+
+def point(version: str, slot: str) -> None:
+    """Make the public names mean the models of a slot; a server takes it over with `load_public`."""
+    description = read_description(slot_folder(slot) / "description.json")
+    for name in PUBLIC:
+        (repository() / name / version).mkdir(parents=True, exist_ok=True)
+        write_text(repository() / name / "config.pbtxt", config_text(switch_config(description, name, version, slot)))
+
+
+def read_description(path: Path) -> Description:
+    """A package's `description.json`.
+
+    Raises:
+        ShoplensError: if it is missing or of another version of shoplens.
+    """
+    try:
+        return Description(**read_json(path)["description"])
+    except (KeyError, TypeError) as error:
+        raise ShoplensError(f"{path} is not a description that this version of shoplens reads ({error})") from None
+
+
+def load_slot(url: str, slot: str) -> None:
+    """Load a slot's models beside what the server has, the encoder first."""
+    for name in MODELS:
+        load_model(url, in_slot(name, slot))
+
+
+def load_public(url: str) -> None:
+    """Let a server take over what the public names mean now."""
+    for name in PUBLIC:
+        load_model(url, name)
+
+
+def unload_others(url: str, slot: str) -> None:
+    """Unload every slot but one, also what a killed deployment left."""
+    keep = {*PUBLIC, *(in_slot(name, slot) for name in MODELS)}
+    for name in reversed(loaded_models(url)):
+        if name not in keep:
+            unload_model(url, name)
+
+
+def start_live(live: Live | None, log: Path, ports: Ports | None = None, host: str = "127.0.0.1") -> Server:
+    """Start a server on the live repository, with the served version loaded if there is one."""
+    server = start_server(repository(), log, ports, host)
+    try:
+        if live is not None:
+            point(live.version, live.slot)  # the state is the truth, whatever a killed deployment left
+            load_slot(server.url, live.slot)
+            load_public(server.url)
+    except BaseException:
+        stop_server(server)
+        raise
+    return server
+
+
+def deployed() -> Live:
+    """What is served.
+
+    Raises:
+        ShoplensError: before the first deployment.
+    """
+    live = read_live()
+    if live is None:
+        raise ShoplensError(f"nothing is deployed in {folder()}: run `make repro` (or `dvc repro`) first")
+    return live
+
+
+def record_server(server: Server) -> None:
+    """Let other processes find the server of `shoplens serve`."""
+    running = Running(server.url, server.ports.http, server.pid, _started(server.pid), os.getpid())
+    write_json(folder() / "server.json", asdict(running))
+
+
+def forget_server() -> None:
+    """The server of `shoplens serve` has ended."""
+    (folder() / "server.json").unlink(missing_ok=True)
+
+
+def running_server() -> Running | None:
+    """The server of `shoplens serve`, if it runs and answers; a record whose process has ended counts as none."""
+    path = folder() / "server.json"
+    if not path.exists():
+        return None
+    fields: dict[str, Any] = read_json(path)
+    running = Running(**fields)
+    if _started(running.pid) != running.started:
+        return None
+    if not is_live(running.url):
+        raise ShoplensError(
+            f"the Triton server (process {running.pid}, {running.url}) runs but does not answer: "
+            f"see {folder() / 'server.log'}, or end it"
+        )
+    return running
+
+
+def _started(pid: int) -> str:
+    """When a process began (clock ticks since boot), "" if there is none: a pid alone may have been given anew."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return ""

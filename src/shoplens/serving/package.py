@@ -1,0 +1,178 @@
+"""Stage `package`: everything needed to serve the encoder, tried in a real Triton server before the gate decides."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from shoplens.artifacts import read_artifact, write_artifact
+from shoplens.errors import ShoplensError
+from shoplens.files import read_json, write_bytes, write_json
+from shoplens.params import PackageParams
+from shoplens.progress import progress, say
+from shoplens.serving.client import embed_gallery
+from shoplens.serving.examples import Gallery, write_examples
+from shoplens.serving.onnx_export import Parity, check_parity, compare, export_onnx
+from shoplens.serving.repository import MODELS, VARIANTS, Description, write_repository
+from shoplens.serving.server import running_server
+
+if TYPE_CHECKING:
+    import torch
+
+
+def package(*, data: Path, prepare: Path, train: Path, embed: Path, out: Path, params: PackageParams) -> None:
+    """Export the encoder, write both repositories and examples, and try the embedded one.
+
+    Writes `encoder.onnx`, `repository/{embedded,gpu}`, `description.json` (transform, dimensions, weights digest),
+    `examples/` and `metrics.json`: `package/parity_cosine` (photos, ONNX against PyTorch), `package/served_cosine`
+    (galleries, answers to raw photo bytes against stage embed), both the lowest of n, and the latency of gallery
+    requests. Bad values are for the gate to judge; only a server that does not start or answer is an error.
+
+    Raises:
+        ShoplensError: if an input does not fit, the encoder cannot be exported, or the server fails.
+    """
+    from shoplens.models.bundle import load_bundle
+
+    read_artifact(prepare, "prepare", {"data": data})
+    read_artifact(train, "train", {"prepare": prepare})
+    read_artifact(embed, "embed", {"prepare": prepare, "train": train})
+    inputs = {"data": data, "prepare": prepare, "train": train, "embed": embed}
+    with write_artifact(out, "package", inputs, params.model_dump()) as folder:
+        bundle = load_bundle(train / "encoder")
+        galleries, names, expected = choose_examples(data, prepare, embed, params.examples)
+        write_examples(folder / "examples", galleries, names)
+        metrics = build_package(
+            folder,
+            encoder=bundle.encoder,
+            size=bundle.transform.size,
+            short_side=bundle.transform.short_side,
+            weights=bundle.config.weights_digest,
+            galleries=galleries,
+            expected=expected,
+            requests=params.latency_requests,
+        )
+        if metrics["package/served_cosine"]["candidate"]["value"] < params.parity_cosine:
+            say(f"package: served answers differ from the training path's by more than cosine {params.parity_cosine}")
+        write_json(folder / "metrics.json", {"split": read_json(prepare / "split.json")["hash"], "metrics": metrics})
+
+
+def choose_examples(
+    data: Path, prepare: Path, embed: Path, wanted: int
+) -> tuple[list[Gallery], list[list[str]], np.ndarray]:
+    """Test galleries spread over the range of lengths, their photos' names, and stage embed's embeddings of them.
+
+    Raises:
+        ShoplensError: if there is no test listing.
+    """
+    import pandas as pd
+
+    from shoplens.contract.store import PhotoStore
+
+    listings = pd.read_parquet(embed / "listings.parquet")
+    embeddings = np.load(embed / "candidate.npy", mmap_mode="r", allow_pickle=False)
+    test = listings.assign(row=np.arange(len(listings))).query("split == 'test' and photos > 0")
+    if test.empty:
+        raise ShoplensError(f"{embed}: no test listing has a photo; deliver more listings")
+    test = test.sort_values(["photos", "listing_id"])
+    chosen = test.iloc[np.unique(np.linspace(0, len(test) - 1, wanted).round().astype(int))]
+    photos = pd.read_parquet(prepare / "photos.parquet", columns=["listing_id", "image_id", "path"])
+    photos = photos[photos["listing_id"].isin(chosen["listing_id"])].sort_values("image_id")
+    paths = {str(key): list(group) for key, group in photos.groupby("listing_id")["path"]}
+    store = PhotoStore(data)
+    ids = [str(listing) for listing in chosen["listing_id"]]
+    galleries = [Gallery(listing, [store.read(path) for path in paths[listing]]) for listing in ids]
+    return galleries, [paths[listing] for listing in ids], np.asarray(embeddings[chosen["row"].to_numpy()])
+
+
+def build_package(
+    folder: Path,
+    *,
+    encoder: torch.nn.Module,
+    size: int,
+    short_side: int | None,
+    weights: str,
+    galleries: list[Gallery],
+    expected: np.ndarray,
+    requests: int,
+) -> dict[str, Any]:
+    """Fill a package folder (its examples' photos are there already) and measure it.
+
+    Args:
+        folder: the package.
+        encoder: uint8 pixels [n, size, size, 3] -> embeddings [n, D].
+        size, short_side: the transform.
+        weights: the weights' digest.
+        galleries: the examples.
+        expected: the training path's embeddings of them, [galleries, D].
+        requests: how many gallery requests to time.
+
+    Returns:
+        The metrics, in the shared format.
+    """
+    from shoplens.contract.pixels import to_pixels
+
+    say("package: exporting the encoder to ONNX")
+    onnx = folder / "encoder.onnx"
+    export_onnx(encoder, size, onnx)
+    batches = [np.stack([to_pixels(photo, size, short_side) for photo in gallery.photos]) for gallery in galleries]
+    parity = check_parity(encoder, onnx, batches)
+    description = Description(size=size, short_side=short_side, dim=expected.shape[1])
+    for variant in VARIANTS:
+        write_repository(folder / "repository" / variant, description, variant, onnx)
+    write_json(folder / "description.json", {"description": vars(description), "weights": weights})
+    served, corrupt, seconds = try_server(folder / "repository" / "embedded", galleries, requests)
+    for name, embeddings in (("expected", expected), ("served", served)):
+        write_bytes(folder / "examples" / f"{name}.npy", _npy(embeddings.astype(np.float32)))
+    return _metrics(parity, compare(served, expected), corrupt, seconds)
+
+
+def try_server(repository: Path, galleries: list[Gallery], requests: int) -> tuple[np.ndarray, int, np.ndarray]:
+    """Load a repository into a real server and ask it, one request at a time.
+
+    Returns:
+        Embeddings [galleries, D], corrupt photos, and the seconds that each of `requests` further requests took.
+
+    Raises:
+        ShoplensError: if the server does not start, load or answer.
+    """
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        running_server(repository, Path(scratch) / "server.log", models=MODELS) as server,
+    ):
+        answers = [embed_gallery(server.url, gallery.photos) for gallery in galleries]
+        seconds = []
+        for number in progress(range(requests), "package: timing gallery requests", unit="request"):
+            photos = galleries[number % len(galleries)].photos
+            start = time.perf_counter()
+            embed_gallery(server.url, photos)
+            seconds.append(time.perf_counter() - start)
+    embeddings = np.stack([answer.embedding for answer in answers])
+    return embeddings, sum(answer.corrupt for answer in answers), np.array(seconds)
+
+
+def _npy(array: np.ndarray) -> bytes:
+    import io
+
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _metrics(parity: Parity, served: Parity, corrupt: int, seconds: np.ndarray) -> dict[str, Any]:
+    p50, p95 = np.percentile(seconds * 1000, [50, 95])
+    rows = {
+        "package/parity_cosine": ("higher", "photo", parity.min_cosine, parity.n),
+        "package/parity_difference": ("lower", "photo", parity.max_difference, parity.n),
+        "package/served_cosine": ("higher", "gallery", served.min_cosine, served.n),
+        "package/served_corrupt": ("lower", "gallery", float(corrupt), served.n),
+        "package/latency_p50_ms": ("lower", "request", float(p50), len(seconds)),
+        "package/latency_p95_ms": ("lower", "request", float(p95), len(seconds)),
+    }
+    return {
+        name: {"direction": direction, "unit": unit, "candidate": {"value": value, "low": None, "high": None, "n": n}}
+        for name, (direction, unit, value, n) in rows.items()
+    }

@@ -1,0 +1,63 @@
+"""Packages made from tiny encoders, and a home folder for what they serve."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from serving.tiny import SIZE, TinyEncoder, make_photo, training_path
+
+from shoplens.artifacts import write_artifact
+from shoplens.serving.examples import Gallery, write_examples
+from shoplens.serving.package import build_package
+
+
+@pytest.fixture(scope="session")
+def galleries() -> list[Gallery]:
+    return [
+        Gallery(f"listing-{n}", [make_photo(10 * n + k, 160 + 20 * k, 120) for k in range(2 + n)]) for n in range(3)
+    ]
+
+
+MakePackage = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def make_package(tmp_path_factory: pytest.TempPathFactory, galleries: list[Gallery]) -> MakePackage:
+    """Package a tiny encoder for real, once a seed; `lie` replaces the answers that it claims to give."""
+    made: dict[tuple[int, bool], Path] = {}
+
+    def make(seed: int, lie: bool = False) -> Path:
+        if (seed, lie) not in made:
+            encoder = TinyEncoder(seed).eval()
+            out = tmp_path_factory.mktemp("package") / "package"
+            expected = np.stack([training_path(encoder, gallery.photos, SIZE) for gallery in galleries])
+            with write_artifact(out, "package", {}, {"seed": seed}) as folder:
+                names = [[f"images/{k}.jpg" for k in range(len(gallery.photos))] for gallery in galleries]
+                write_examples(folder / "examples", galleries, names)
+                build_package(
+                    folder,
+                    encoder=encoder,
+                    size=SIZE,
+                    short_side=None,
+                    weights=f"weights-{seed}",
+                    galleries=galleries,
+                    expected=expected,
+                    requests=20,
+                )
+                if lie:
+                    np.save(folder / "examples" / "served.npy", expected[:, ::-1])
+            made[seed, lie] = out
+        return made[seed, lie]
+
+    return make
+
+
+@pytest.fixture
+def live_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home folder of its own, outside DVC experiments."""
+    monkeypatch.setenv("SHOPLENS_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("DVC_EXP_NAME", raising=False)
+    return tmp_path / "home"
