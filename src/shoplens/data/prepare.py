@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from shoplens.artifacts import write_artifact
+from shoplens.artifacts import read_artifact, write_artifact
 from shoplens.contract.spec import read_spec
 from shoplens.contract.split import splits_of
 from shoplens.contract.store import PhotoStore
@@ -77,7 +77,8 @@ def prepare(*, data: Path, validate: Path, out: Path, params: PrepareParams) -> 
     Raises:
         ShoplensError: if the data was not validated, or there is no training, validation or test listing.
     """
-    require_valid(validate, data)
+    read_artifact(validate, "validate", {"data": data})
+    require_valid(validate)
     spec = read_spec(data)
     listings = read_listings(data, spec).sort_by("listing_id")
     ids = listings["listing_id"].to_pylist()

@@ -1,0 +1,184 @@
+"""`shoplens STAGE ...` and the commands around the stages; thin: parse, call, print."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from shoplens.errors import ShoplensError
+from shoplens.params import WorldParams, read_params
+from shoplens.progress import say
+from shoplens.stages import BY_NAME, STAGES, Layout, run_stage
+from shoplens.strict import parse
+
+EXAMPLES = """examples:
+  shoplens data demo --listings 300 --out /tmp/small   render a small demo marketplace
+  shoplens data check data                             list every problem of a contract folder
+  shoplens train                                       run one stage on data/, as `dvc repro` does
+  shoplens summary                                     what the last run decided, measured and serves
+  shoplens serve                                       serve the promoted model until Ctrl-C
+  shoplens embed a.jpg b.jpg                           the embedding of a gallery of photos
+  shoplens rollback                                    put the previous version back
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="shoplens",
+        description="One visual representation of listings, proved on held-out data and served.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for stage in STAGES:
+        sub = commands.add_parser(stage.name, help=f"stage: {stage.summary}", description=stage.summary)
+        _layout_arguments(sub)
+        if stage.name == "embed":
+            sub.add_argument(
+                "photos", nargs="*", type=Path, help="photos of one gallery, to embed with the served model"
+            )
+    summary = commands.add_parser("summary", help="what the last run decided, measured and serves")
+    _layout_arguments(summary)
+    _data_commands(commands.add_parser("data", help="make, check, fetch or import a contract folder"))
+
+    power = commands.add_parser("power", help="how often the policy passes an identical and a worse model")
+    power.add_argument("--policy", type=Path, default=Path("gate.yaml"))
+    power.add_argument("--artifacts", type=Path, default=Path("artifacts"), help="measured spreads are read from here")
+
+    serve = commands.add_parser("serve", help="serve the promoted model until Ctrl-C")
+    serve.add_argument("--grpc-port", type=int, default=8001)
+    serve.add_argument("--http-port", type=int, default=8000)
+    serve.add_argument("--metrics-port", type=int, default=8002)
+
+    rollback = commands.add_parser("rollback", help="put the previous version back, in the registry and the server")
+    rollback.add_argument("--to", help="version to go back to (default: the one that the champion replaced)")
+    rollback.add_argument("--params", type=Path, default=Path("params.yaml"))
+    return parser
+
+
+def _layout_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, default=Path("data"), help="contract folder (default: data)")
+    parser.add_argument("--policy", type=Path, default=Path("gate.yaml"), help="promotion policy (default: gate.yaml)")
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="parameters or a recipe")
+    parser.add_argument("--artifacts", type=Path, default=Path("artifacts"), help="one folder a stage in here")
+
+
+def _data_commands(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(dest="data_command", required=True, metavar="COMMAND")
+    check = commands.add_parser("check", help="list every problem of a contract folder; writes nothing")
+    check.add_argument("folder", type=Path)
+    demo = commands.add_parser("demo", help="render the demo marketplace")
+    demo.add_argument("--out", type=Path, default=Path("data"))
+    demo.add_argument("--params", type=Path, default=Path("params.yaml"), help="its section `world` gives the defaults")
+    for name, field in WorldParams.model_fields.items():
+        demo.add_argument(f"--{name.replace('_', '-')}", type=field.annotation, help=f"default: {field.default}")
+    icons = commands.add_parser("import", help="make a contract folder from an openly licensed data set")
+    icons.add_argument("name", choices=["open-icons"])
+    icons.add_argument("--out", type=Path, required=True)
+    commands.add_parser("get", help="fetch data/ as data.dvc pins it: dvc pull, or render the demo and compare")
+
+
+def _data(arguments: argparse.Namespace) -> int:
+    if arguments.data_command == "check":
+        from shoplens.contract.checks import check_folder
+        from shoplens.contract.findings import format_findings
+
+        findings = check_folder(arguments.folder)
+        print(format_findings(findings))
+        return int(any(finding.level == "error" for finding in findings))
+    if arguments.data_command == "demo":
+        from shoplens.world.render import render_world
+
+        base = read_params(arguments.params).world if arguments.params.is_file() else WorldParams()
+        given = {name: getattr(arguments, name) for name in WorldParams.model_fields}
+        changed = {name: value for name, value in given.items() if value is not None}
+        world = parse(WorldParams, base.model_dump() | changed, "shoplens data demo")
+        render_world(arguments.out, world)
+        say(f"Wrote {world.listings} listings to {arguments.out}")
+        return 0
+    if arguments.data_command == "import":
+        from shoplens.importers.open_icons import import_open_icons
+
+        import_open_icons(arguments.out)
+        return 0
+    from shoplens.data.pinned import get_pinned_data
+
+    get_pinned_data(Path.cwd())
+    return 0
+
+
+def _embed_photos(photos: list[Path]) -> int:
+    import json
+
+    from shoplens.serving.serve import embed_photos
+
+    answer = embed_photos(photos)
+    print(json.dumps(answer.as_json()))
+    return 0
+
+
+def _rollback(arguments: argparse.Namespace) -> int:
+    from shoplens.promotion.rollback import rollback
+    from shoplens.serving.deploy import deploy_version
+
+    register = read_params(arguments.params).register_
+    version = rollback(register.model, register.alias, arguments.to, deploy_version)
+    print(f"Version {version} of {register.model} is the champion again and is what the server answers with.")
+    return 0
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Execute parsed arguments; the exit code.
+
+    Raises:
+        ShoplensError: what the user can mend.
+    """
+    if arguments.command == "data":
+        return _data(arguments)
+    if arguments.command == "serve":
+        from shoplens.serving.serve import serve
+
+        serve(http=arguments.http_port, grpc=arguments.grpc_port, metrics=arguments.metrics_port)
+        return 0
+    if arguments.command == "rollback":
+        return _rollback(arguments)
+    if arguments.command == "embed" and arguments.photos:
+        return _embed_photos(arguments.photos)
+    if arguments.command == "power":
+        from shoplens.promotion.gate_stage import collected
+        from shoplens.promotion.power import policy_power, power_text
+
+        measurements, policy = collected(Layout(Path("data"), arguments.policy, arguments.artifacts))
+        print(power_text(policy_power(measurements, policy)))
+        return 0
+    layout = Layout(arguments.data, arguments.policy, arguments.artifacts)
+    if arguments.command == "summary":
+        from shoplens.summary import summary
+
+        print(summary(layout))
+        return 0
+    stage = BY_NAME[arguments.command]
+    inputs = {name: layout.path(name) for name in stage.inputs}
+    run_stage(stage.name, inputs, layout.path(stage.name), read_params(arguments.params))
+    return 0
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Entry point: exits 0 when all is well, 1 with one readable message when the user has to mend something."""
+    arguments = _parser().parse_args(argv)
+    try:
+        code = run(arguments)
+    except ShoplensError as error:
+        print(f"shoplens: {error}", file=sys.stderr)
+        code = 1
+    except KeyboardInterrupt:
+        print("shoplens: interrupted; the next run goes on where this one stopped", file=sys.stderr)
+        code = 130
+    except BrokenPipeError:
+        code = 1
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()
