@@ -87,6 +87,11 @@ def plan(rng: Rng, facts: Facts) -> list[str]:
     return scenes
 
 
+def gallery(listing: Listing, params: WorldParams) -> list[str]:
+    """The scenes that a listing's gallery shows, one a photo."""
+    return plan(stream(params.seed, 7, listing.number), listing.facts)
+
+
 def draw_scene(rng: Rng, look: Look, scene: str) -> Image.Image:
     """The scene as it is, 160 x 160 pixels, before the camera."""
     pen = Pen()
@@ -97,7 +102,7 @@ def draw_scene(rng: Rng, look: Look, scene: str) -> Image.Image:
 def photos(listing: Listing, params: WorldParams) -> Iterator[Photo]:
     """Render all photos of a listing, each from its own random stream."""
     look = look_of(listing, params)
-    for place, scene in enumerate(plan(stream(params.seed, 7, listing.number), listing.facts)):
+    for place, scene in enumerate(gallery(listing, params)):
         rng = stream(params.seed, 8, listing.number, place)
         photo = shoot(rng, draw_scene(rng, look, scene), listing.facts.photographer, params.drift)
         suffix, content, width, height = encode(rng, photo)
