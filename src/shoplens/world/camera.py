@@ -67,7 +67,7 @@ def shoot(rng: Rng, scene: Image.Image, photographer: float, drift: float) -> Im
     )
     photo = turned.resize((PHOTO, PHOTO), Image.Resampling.BOX, reducing_gap=None)
     if rng.random() < 0.1 + 0.5 * clumsy:
-        photo = photo.filter(ImageFilter.BoxBlur(0.2 + 0.7 * clumsy * rng.random()))
+        photo = photo.filter(ImageFilter.BoxBlur(0.15 + 0.55 * clumsy * rng.random()))
     if rng.random() < 0.5 * drift:
         photo = ImageOps.expand(photo.resize((PHOTO - 8, PHOTO - 8), Image.Resampling.BILINEAR), 4, (250, 250, 248))
     gain = 1.0 + rng.standard_normal() * (0.04 + 0.10 * clumsy)
