@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from shoplens.strict import StrictModel, parse, read_yaml
 
@@ -86,7 +86,14 @@ class RegisterParams(StrictModel):
     """The registry entry that promotion moves."""
 
     model: str = Field("shoplens-encoder", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    alias: str = Field("champion", pattern=r"^(?!latest$|[vV]?\d+$)[A-Za-z0-9][A-Za-z0-9_-]*$")
+    alias: str = Field("champion", pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")
+
+    @field_validator("alias")
+    @classmethod
+    def _not_reserved(cls, value: str) -> str:
+        if value.lower() == "latest" or value.lower().removeprefix("v").isdigit():
+            raise ValueError(f"MLflow keeps the alias {value!r} for itself; choose another")
+        return value
 
 
 class Params(StrictModel):

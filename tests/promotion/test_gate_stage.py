@@ -1,0 +1,74 @@
+"""Stage gate: writes its decision and ends normally on a no; refuses artifacts that do not belong together."""
+
+import pytest
+
+from shoplens.artifacts import digest_of, write_artifact
+from shoplens.errors import ShoplensError
+from shoplens.files import read_json, write_json, write_text
+from shoplens.params import RegisterParams
+from shoplens.strict import parse
+
+
+def decision(run):
+    return read_json(run.path("gate") / "decision.json")
+
+
+def test_a_yes_is_written_with_the_digests_of_what_was_judged(run):
+    run.ready("A")
+    found = decision(run)
+    assert found["promote"] is True
+    assert found["split"] == "split-1"
+    assert found["judged"] == {name: digest_of(path) for name, path in run.evidence.named().items()}
+    assert [rule["status"] for rule in found["rules"]] == ["pass", "skipped", "pass"]
+
+
+def test_a_no_is_written_printed_and_not_an_error(run, capsys):
+    run.ready("A", loss=0.045)
+    assert decision(run)["promote"] is False
+    printed = capsys.readouterr().err
+    assert "DO NOT PROMOTE" in printed
+    assert "stars beat chance" in printed
+
+
+def test_the_same_evidence_gives_the_same_bytes(run):
+    before = digest_of(run.ready("A").path("gate"))
+    assert digest_of(run.decide().path("gate")) == before
+
+
+def test_evaluations_of_another_model_are_refused(run):
+    run.ready("A").train("B").compare()
+    with pytest.raises(ShoplensError, match="another train than"):
+        run.decide()
+
+
+def test_stars_from_other_embeddings_than_the_tasks_are_refused(run):
+    run.ready("A")
+    write_text(run.path("embed") / "x", "others")
+    chain = {"data": run.path("data"), "prepare": run.path("prepare"), "embed": run.path("embed")}
+    with write_artifact(run.path("evaluate-stars"), "evaluate-stars", chain, {}) as folder:
+        write_text(folder / "metrics.json", "{}")
+    with pytest.raises(ShoplensError, match="another embed than"):
+        run.decide()
+
+
+def test_numbers_from_another_split_are_refused(run):
+    run.train("A").compare().evaluate(split="split-2")
+    with pytest.raises(ShoplensError, match="measured on another split"):
+        run.decide()
+
+
+def test_a_metric_that_is_not_a_number_is_a_no(run):
+    run.ready("A")
+    package = run.path("package")
+    chain = {"data": run.path("data"), "prepare": run.path("prepare"), "train": run.path("train")}
+    with write_artifact(package, "package", chain | {"embed": run.path("train")}, {}) as folder:
+        served = {"direction": "higher", "unit": "photo", "candidate": {"value": None}}
+        write_json(folder / "metrics.json", {"split": "split-1", "metrics": {"package/served_cosine": served}})
+    run.decide()
+    assert decision(run)["reasons"][0].startswith("served as trained: fail: package/served_cosine: candidate None")
+
+
+@pytest.mark.parametrize("alias", ["latest", "v1", "12", "with space"])
+def test_aliases_that_mlflow_reserves_are_refused(alias):
+    with pytest.raises(ShoplensError, match="alias"):
+        parse(RegisterParams, {"alias": alias}, "params.yaml")
