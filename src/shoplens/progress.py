@@ -24,6 +24,7 @@ def counter(what: str, total: int, unit: str = "it") -> tqdm[None]:
 def _style() -> dict[str, Any]:
     interactive = sys.stderr.isatty()
     return {
+        "delay": 1.0,
         "mininterval": 0.2 if interactive else 10.0,
         "maxinterval": 10.0,
         "dynamic_ncols": interactive,

