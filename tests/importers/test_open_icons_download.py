@@ -49,9 +49,12 @@ def test_the_registry_variable_is_read_in_upper_case_too(
     assert registry.asked
 
 
-def test_an_address_that_is_no_web_address_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("npm_config_registry", "file:///etc")
-    with pytest.raises(ShoplensError, match="npm_config_registry is 'file:///etc'"):
+@pytest.mark.parametrize("address", ["file:///etc", "ftp://127.0.0.1", "registry.example"])
+def test_an_address_that_is_no_web_address_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("npm_config_registry", address)
+    with pytest.raises(ShoplensError, match=f"npm_config_registry is '{address}'"):
         fetch(FLUENT, tmp_path)
 
 
