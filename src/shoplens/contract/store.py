@@ -81,8 +81,10 @@ class PhotoStore:
         file, separator, member = path.partition(SEPARATOR)
         if separator:
             return self._find(file, member, path)[1]
+        place = self._resolve(file, path)
         try:
-            return self._resolve(file, path).stat().st_size
+            with place.open("rb") as handle:
+                return os.fstat(handle.fileno()).st_size
         except OSError as error:
             raise _unreadable(path, error) from None
 

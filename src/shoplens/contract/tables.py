@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -105,19 +106,32 @@ ACCEPTS: dict[pa.DataType, Callable[[pa.DataType], bool]] = {
 }
 
 
-def _undecodable_rows(column: pa.ChunkedArray) -> np.ndarray:
-    """Rows whose text is not UTF-8; walks over the rows, so it is called only where decoding has failed."""
-
-    def is_text(value: object) -> bool:
-        try:
-            if isinstance(value, list):
-                return all(map(is_text, value))
-            return not isinstance(value, bytes) or value.decode() is not None
-        except UnicodeDecodeError:
-            return False
-
+def _raw_text(column: pa.ChunkedArray) -> list[Any]:
+    """The undecoded bytes of a text column, for the slow path where decoding has failed."""
+    if pa.types.is_dictionary(column.type):
+        column = pa.chunked_array([chunk.dictionary.take(chunk.indices) for chunk in column.chunks])
     raw = pa.list_(pa.binary()) if _is_list(column.type) else pa.binary()
-    return np.flatnonzero([not is_text(value) for value in column.cast(raw).to_pylist()])
+    values: list[Any] = column.cast(raw).to_pylist()
+    return values
+
+
+def _is_utf8(value: bytes | list[bytes] | None) -> bool:
+    if isinstance(value, list):
+        return all(map(_is_utf8, value))
+    try:
+        return value is None or value.decode() is not None
+    except UnicodeDecodeError:
+        return False
+
+
+def _without_views(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A list_view column as lists. (pyarrow 25 casts them to lists whose offsets buffer is one entry short.)"""
+    chunks = []
+    for chunk in column.chunks:
+        offsets = np.append(0, np.cumsum(pc.fill_null(pc.list_value_length(chunk), 0).to_numpy()))
+        values = pc.list_flatten(chunk)
+        chunks.append(pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), values, mask=chunk.is_null()))
+    return pa.chunked_array(chunks, pa.large_list(column.type.value_type))
 
 
 def _canonical(column: pa.ChunkedArray, wanted: pa.DataType | str) -> pa.ChunkedArray | None:
@@ -134,6 +148,8 @@ def _canonical(column: pa.ChunkedArray, wanted: pa.DataType | str) -> pa.Chunked
     if not ACCEPTS[wanted](kind):
         return None
     if wanted in (STRING, TEXTS):
+        if pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind):
+            column = _without_views(column)
         column = column.cast(wanted)
         column.validate(full=True)
         return column
@@ -158,28 +174,17 @@ def _read_column(
         raw = table.read(columns=[name]).column(name)
     except (pa.ArrowException, OSError) as error:
         return None, [found("table-unreadable", file, f"the column cannot be read: {error}", column=name)]
-    text = wanted in (STRING, TEXTS, EITHER)
     try:
         column = _canonical(raw, wanted)
+        is_text = column is not None or not _is_binary(raw.type)
     except pa.ArrowInvalid:
-        rows = _undecodable_rows(raw)
-        return None, found_rows(
-            "not-utf8",
-            file,
-            name,
-            rows,
-            lambda row: (
-                f"the bytes are no UTF-8: {raw[row].cast(pa.binary()).as_py()!r}"
-                if not _is_list(raw.type)
-                else "a tag is no UTF-8"
-            ),
-        )
-    if column is None and text and _is_binary(raw.type):
-        rows = _undecodable_rows(raw)
+        column, is_text = None, False
+    if not is_text and wanted in (STRING, TEXTS, EITHER):
+        content = _raw_text(raw)
+        rows = np.flatnonzero([not _is_utf8(value) for value in content])
         if len(rows):
-            return None, found_rows(
-                "not-utf8", file, name, rows, lambda row: f"the bytes are no UTF-8: {raw[row].as_py()!r}"
-            )
+            message = "the bytes are no UTF-8: "
+            return None, found_rows("not-utf8", file, name, rows, lambda row: f"{message}{content[row]!r}")
     if column is None:
         return None, [
             found(

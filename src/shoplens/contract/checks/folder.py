@@ -9,6 +9,8 @@ from typing import TypeGuard
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import yaml
+from pydantic import ValidationError
 
 from shoplens.contract import columns as c
 from shoplens.contract import tables
@@ -61,6 +63,23 @@ def places(needles: pa.ChunkedArray, haystack: pa.ChunkedArray) -> np.ndarray:
     return np.asarray(pc.fill_null(found_at, -1))
 
 
+def _without_unknown_keys(path: Path) -> DatasetSpec | None:
+    """What dataset.yaml says when its unknown keys are left out, so that the tables can be checked; None: nothing."""
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+        try:
+            return DatasetSpec.model_validate(value)
+        except ValidationError as error:
+            for *parents, key in (item["loc"] for item in error.errors() if item["type"] == "extra_forbidden"):
+                holder = value
+                for parent in parents:
+                    holder = holder[parent]
+                del holder[key]
+        return DatasetSpec.model_validate(value)
+    except (yaml.YAMLError, ValidationError):
+        return None
+
+
 def _load_spec(data: Path) -> tuple[DatasetSpec | None, list[Finding]]:
     path = data / c.SPEC_FILE
     if not path.is_file():
@@ -73,7 +92,8 @@ def _load_spec(data: Path) -> tuple[DatasetSpec | None, list[Finding]]:
     except ShoplensError as error:
         prefix = f"{path}: "
         problems = ("\n" + str(error)).split("\n" + prefix)
-        return None, [found("spec-invalid", c.SPEC_FILE, problem.strip()) for problem in problems if problem.strip()]
+        findings = [found("spec-invalid", c.SPEC_FILE, problem.strip()) for problem in problems if problem.strip()]
+        return _without_unknown_keys(path), findings
 
 
 def load_folder(data: Path) -> tuple[Folder, list[Finding]]:
