@@ -21,7 +21,7 @@ CLAIMS = {
 }
 WRONG = 0.15
 """Share of a listing's claims that are left out, and of a listing's tags that are untrue."""
-OPENERS = ("Welcome to", "Stay at", "Your", "Our", "The", "Discover", "A", "Book")
+OPENERS = ("Welcome to", "Stay at", "Your", "Our", "The", "Discover", "This", "Book")
 SIGHTS = ("by the station", "near the old mill", "off Main Street", "at the corner", "next to the park", "on the hill")
 
 
