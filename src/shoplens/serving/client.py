@@ -141,6 +141,8 @@ def _client(url: str) -> Iterator[Any]:
         yield client
     except InferenceServerException as error:
         status = str(error.status() or "").removeprefix("StatusCode.")
+        if "unknown model" in error.message():
+            raise ShoplensError(f"the Triton server at {url} does not serve this: {error.message()}") from None
         if status == "UNAVAILABLE":
             raise ShoplensError(f"no Triton server answers at {url}: start it with `shoplens serve`") from None
         if status == "DEADLINE_EXCEEDED":

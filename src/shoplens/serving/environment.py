@@ -127,13 +127,21 @@ def site_packages(environment: Path) -> Path:
 def _link_backend(environment: Path) -> None:
     """Put the python backend and this Python's stub into one folder, as the server wants it (the wheel has two)."""
     server = site_packages(environment) / "pytriton" / "tritonserver"
-    stub = f"python_backend_stubs/{sys.version_info[0]}.{sys.version_info[1]}/triton_python_backend_stub"
+    backend = server / "backends" / "python"
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    stub = server / "python_backend_stubs" / version / "triton_python_backend_stub"
     target = environment / "backends" / "python"
     target.mkdir(parents=True)
-    for source in (*sorted((server / "backends" / "python").iterdir()), server / stub):
-        if not source.is_file():
-            raise ShoplensError(f"the serving environment lacks {source.name}: delete {environment} and try again")
+    for source in (backend / "libtriton_python.so", backend / "triton_python_backend_utils.py", stub):
         os.link(source, target / source.name)
+    # Without arguments the stub ends at once; 127 is the loader's "a library is missing".
+    variables = os.environ | {"LD_LIBRARY_PATH": library_path(environment)}
+    tried = subprocess.run([str(target / stub.name)], env=variables, capture_output=True, text=True)
+    if tried.returncode == 127:
+        raise ShoplensError(
+            f"the server's Python worker does not start: {tried.stderr.strip()}\nIt needs Python as a shared library; on "
+            f"Debian and Ubuntu: apt-get install libpython{version}"
+        )
 
 
 def library_path(environment: Path) -> str:

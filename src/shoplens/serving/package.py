@@ -38,8 +38,8 @@ def package(*, data: Path, prepare: Path, train: Path, embed: Path, out: Path, p
     from shoplens.models.bundle import load_bundle
 
     read_artifact(prepare, "prepare", {"data": data})
-    read_artifact(train, "train", {"prepare": prepare})
-    read_artifact(embed, "embed", {"prepare": prepare, "train": train})
+    read_artifact(train, "train", {"data": data, "prepare": prepare})
+    read_artifact(embed, "embed", {"data": data, "prepare": prepare, "train": train})
     inputs = {"data": data, "prepare": prepare, "train": train, "embed": embed}
     with write_artifact(out, "package", inputs, params.model_dump()) as folder:
         bundle = load_bundle(train / "encoder")
@@ -68,24 +68,23 @@ def choose_examples(
     Raises:
         ShoplensError: if there is no test listing.
     """
-    import pandas as pd
-
     from shoplens.contract.store import PhotoStore
+    from shoplens.data.galleries import read_galleries
 
-    listings = pd.read_parquet(embed / "listings.parquet")
+    listings = read_galleries(prepare)
     embeddings = np.load(embed / "candidate.npy", mmap_mode="r", allow_pickle=False)
-    test = listings.assign(row=np.arange(len(listings))).query("split == 'test' and photos > 0")
-    if test.empty:
-        raise ShoplensError(f"{embed}: no test listing has a photo; deliver more listings")
-    test = test.sort_values(["photos", "listing_id"])
-    chosen = test.iloc[np.unique(np.linspace(0, len(test) - 1, wanted).round().astype(int))]
-    photos = pd.read_parquet(prepare / "photos.parquet", columns=["listing_id", "image_id", "path"])
-    photos = photos[photos["listing_id"].isin(chosen["listing_id"])].sort_values("image_id")
-    paths = {str(key): list(group) for key, group in photos.groupby("listing_id")["path"]}
+    test = np.flatnonzero(listings.split == "test")
+    if not test.size:
+        raise ShoplensError(f"{prepare}: no test listing has a photo; deliver more listings")
+    by_length = test[np.argsort(listings.counts[test], kind="stable")]
+    chosen = by_length[np.unique(np.linspace(0, len(test) - 1, wanted).round().astype(int))]
     store = PhotoStore(data)
-    ids = [str(listing) for listing in chosen["listing_id"]]
-    galleries = [Gallery(listing, [store.read(path) for path in paths[listing]]) for listing in ids]
-    return galleries, [paths[listing] for listing in ids], np.asarray(embeddings[chosen["row"].to_numpy()])
+    paths = [[listings.paths[row] for row in listings.photo_rows(np.array([gallery]))] for gallery in chosen]
+    galleries = [
+        Gallery(str(listings.listing_ids[gallery]), [store.read(path) for path in photos])
+        for gallery, photos in zip(chosen, paths, strict=True)
+    ]
+    return galleries, paths, np.asarray(embeddings[chosen])
 
 
 def build_package(

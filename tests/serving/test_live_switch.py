@@ -1,0 +1,206 @@
+"""Versions switch in a running server without a wrong or missing answer; what is served survives every failure."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from serving.tiny import SIZE, TinyEncoder, make_photo, training_path
+
+from shoplens.artifacts import digest_of, write_artifact
+from shoplens.errors import ShoplensError
+from shoplens.files import read_json, write_json
+from shoplens.params import RegisterParams
+from shoplens.serving import live
+from shoplens.serving.client import embed_gallery, loaded_models
+from shoplens.serving.deploy import deploy, deploy_version
+from shoplens.serving.serve import embed_photos
+
+PHOTOS = [make_photo(seed, 180, 140) for seed in (1, 2, 3)]
+MODEL = "tiny"
+SERVE = "import shoplens.serving.serve as s; s.CANARY_S = 0.3; s.serve(http=0, grpc=0, metrics=0)"
+
+
+def wait_for(condition: Callable[[], object], what: str, seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"
+        time.sleep(0.05)
+
+
+def wanted(seed: int) -> np.ndarray:
+    return training_path(TinyEncoder(seed).eval(), PHOTOS, SIZE)
+
+
+def served_by(url: str) -> list[int]:
+    """Which of the tiny encoders gives the answer that the server gives."""
+    answer = embed_gallery(url, PHOTOS).embedding
+    return [seed for seed in (1, 2, 3) if np.allclose(answer, wanted(seed), atol=1e-5)]
+
+
+@pytest.fixture
+def serving(live_home: Path, make_package: Callable[..., Path]) -> Iterator[subprocess.Popen[bytes]]:
+    """`shoplens serve` in a process of its own, with encoder 1 deployed as version 1 beforehand."""
+    deploy_version(make_package(1), MODEL, "1")
+    process = subprocess.Popen([sys.executable, "-c", SERVE], env={**os.environ, "SHOPLENS_HOME": str(live_home)})
+    try:
+        wait_for(lambda: live.running_server() is not None, "shoplens serve")
+        yield process
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def url() -> str:
+    running = live.running_server()
+    assert running is not None
+    return running.url
+
+
+def test_a_server_switches_beside_and_refuses_wrong_values(
+    serving: subprocess.Popen[bytes], make_package: Callable[..., Path]
+) -> None:
+    at_start = live.running_server()
+    assert served_by(url()) == [1]
+    new, lying = make_package(2), make_package(3, lie=True)
+    answers: list[int | str] = []
+    stop = threading.Event()
+
+    def ask() -> None:
+        while not stop.is_set():
+            try:
+                answers.extend(served_by(url()) or ["wrong"])
+            except ShoplensError as error:
+                answers.append(str(error))
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        deploy_version(new, MODEL, "2")
+    finally:
+        stop.set()
+        asking.join()
+    assert set(answers) <= {1, 2}, "a request failed or was answered wrongly during the switch"
+    assert len(answers) > 10
+    assert answers == sorted(answers), "the old version answered again after the new one"
+    assert served_by(url()) == [2]
+    embed_gallery(url(), PHOTOS, version="2")
+    with pytest.raises(ShoplensError, match="does not serve this.*version 1"):
+        embed_gallery(url(), PHOTOS, version="1")
+    wait_for(lambda: len(loaded_models(url())) == 5, "unloading the old version")
+
+    state = (live.folder() / "state.json").read_bytes()
+    with pytest.raises(ShoplensError, match="not the packaged encoder's: cosine"):
+        deploy_version(lying, MODEL, "3")
+    assert served_by(url()) == [2]
+    assert (live.folder() / "state.json").read_bytes() == state
+    wait_for(lambda: len(loaded_models(url())) == 5, "unloading the refused version")
+    assert not list(live.repository().glob("*_v3_*"))
+
+    deploy_version(make_package(1), MODEL, "1")  # as a rollback does
+    assert served_by(url()) == [1]
+
+    server = live.running_server()
+    assert server is not None
+    assert server == at_start, "the watchdog restarted a healthy server"
+    worker = next(pid for pid, parent in _processes() if parent == server.pid)
+    os.kill(worker, signal.SIGKILL)
+    wait_for(lambda: _record().get("pid") not in (None, server.pid), "the restart after a worker's death")
+    wait_for(lambda: live.running_server() is not None, "the new server")
+    assert served_by(url()) == [1]
+    assert url() == server.url
+
+    serving.terminate()
+    assert serving.wait(30) == 0
+    assert live.running_server() is None
+    assert not Path(f"/proc/{_record().get('pid', 'none')}").exists()
+
+
+def _record() -> dict[str, int]:
+    path = live.folder() / "server.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def _processes() -> list[tuple[int, int]]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            found.append((int(path.parent.name), int(path.read_text().rpartition(")")[2].split()[1])))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.usefixtures("live_home")
+def test_deploying_without_a_server_checks_records_and_leaves_no_process(
+    make_package: Callable[..., Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ShoplensError, match="nothing is deployed"):
+        embed_photos([])
+    served = deploy_version(make_package(1), MODEL, "1")
+    assert list(served.answers) == ["listing-0", "listing-1", "listing-2"]
+    assert served.answers["listing-2"] == {"used": 4, "corrupt": 0, "cosine": 1.0}
+    state = (live.folder() / "state.json").read_bytes()
+    assert deploy_version(make_package(1), MODEL, "1") == served
+    assert (live.folder() / "state.json").read_bytes() == state
+    with pytest.raises(ShoplensError, match="not the packaged encoder's"):
+        deploy_version(make_package(3, lie=True), MODEL, "2")
+    assert live.read_live() == served
+
+    (tmp_path / "good.jpg").write_bytes(PHOTOS[0])
+    (tmp_path / "bad.jpg").write_bytes(b"x")
+    capfd.readouterr()
+    answer = embed_photos([tmp_path / "good.jpg", tmp_path / "bad.jpg"])
+    assert "starting a temporary one" in capfd.readouterr().err
+    assert (answer.version, answer.gallery.used, answer.gallery.corrupt) == ("1", 1, 1)
+    np.testing.assert_allclose(answer.gallery.embedding, training_path(TinyEncoder(1), PHOTOS[:1], SIZE), atol=1e-5)
+    np.testing.assert_array_equal(answer.photos[0].embedding, answer.gallery.embedding)
+    assert answer.photos[1].embedding is None
+    assert "not a readable JPEG" in str(answer.photos[1].problem)
+    assert not [pid for pid, parent in _processes() if parent == os.getpid() and _is_server(pid)]
+
+
+def _is_server(pid: int) -> bool:
+    return b"tritonserver" in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+@pytest.mark.usefixtures("live_home")
+def test_experiments_and_unregistered_runs_deploy_nothing(
+    make_package: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = make_package(1)
+    with write_artifact(tmp_path / "register", "register", {"package": package}, {}) as folder:
+        write_json(folder / "receipt.json", {"skipped": "inside a DVC experiment"})
+
+    def run() -> dict[str, str]:
+        deploy(package=package, register=tmp_path / "register", out=tmp_path / "deploy", params=RegisterParams())
+        return read_json(tmp_path / "deploy" / "receipt.json")
+
+    assert run() == {"skipped": "inside a DVC experiment"}
+    monkeypatch.setenv("DVC_EXP_NAME", "try")
+    assert run() == {"skipped": "inside a DVC experiment"}
+    assert live.read_live() is None
+
+
+@pytest.mark.usefixtures("live_home")
+def test_a_receipt_for_another_package_is_refused(make_package: Callable[..., Path], tmp_path: Path) -> None:
+    other = make_package(2)
+    with write_artifact(tmp_path / "register", "register", {"package": other}, {}) as folder:
+        write_json(folder / "receipt.json", {"model": MODEL, "version": "1", "package": digest_of(other)})
+    with pytest.raises(ShoplensError, match="made from another package"):
+        deploy(
+            package=make_package(1),
+            register=tmp_path / "register",
+            out=tmp_path / "deploy",
+            params=RegisterParams(model=MODEL),
+        )
+    assert live.read_live() is None
