@@ -14,6 +14,7 @@ from shoplens.contract.findings import format_findings
 from shoplens.errors import ShoplensError
 from shoplens.files import digest_file, digest_json, read_json, write_json
 from shoplens.params import ValidateParams
+from shoplens.progress import say
 
 FINDINGS = "findings.json"
 DATA_DOCS = "data_docs"
@@ -45,6 +46,7 @@ def validate(*, data: Path, out: Path, params: ValidateParams) -> None:
         lines = [f"{outcome.file}, column {outcome.column}: {outcome.expectation} fails" for outcome in broken]
         lines.append(f"{data} breaks the contract; {out / DATA_DOCS}/index.html shows the rows to correct")
         raise ShoplensError("\n".join(lines))
+    say(format_findings(inspection.findings))
 
 
 def require_valid(path: Path) -> None:
