@@ -10,6 +10,7 @@ import pytest
 from shoplens.artifacts import read_artifact, write_artifact
 from shoplens.errors import ShoplensError
 from shoplens.files import digest_file, digest_folder, digest_json, read_json, write_json
+from shoplens.home import tracking_uri
 from shoplens.promotion import registry
 
 
@@ -17,19 +18,25 @@ def receipt(run):
     return read_json(run.path("register") / "receipt.json")
 
 
+def mlflow_client():
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri(), tracking_uri())
+
+
 def versions(run):
-    with registry._registry() as client:
-        return sorted(int(v.version) for v in client.search_model_versions(f"name = '{run.params.model}'"))
+    found = mlflow_client().search_model_versions(f"name = '{run.params.model}'")
+    return sorted(int(version.version) for version in found)
 
 
 def test_a_first_model_becomes_champion_with_files_metrics_params_and_lineage(run):
     run.all("A")
     assert receipt(run)["version"] == run.champion == "1"
     assert receipt(run)["weights"] == digest_json("A")
-    with registry._registry() as client:
-        found = client.get_model_version(run.params.model, "1")
-        logged = client.get_run(found.run_id)
-        files = {entry.path for entry in client.list_artifacts(found.run_id)}
+    client = mlflow_client()
+    found = client.get_model_version(run.params.model, "1")
+    logged = client.get_run(found.run_id)
+    files = {entry.path for entry in client.list_artifacts(found.run_id)}
     assert files == {"model", "encoder", "package", "decision.json", "report.html"}
     assert logged.info.status == "FINISHED"
     assert logged.data.metrics["stars/rps.candidate"] == pytest.approx(0.15, abs=0.01)
@@ -235,10 +242,10 @@ def test_inside_a_dvc_experiment_nothing_is_registered_but_a_no_is_still_a_no(ru
 
 def test_a_version_from_elsewhere_is_not_mistaken_for_a_baseline(run):
     run.all("A")
-    with registry._registry() as client:
-        source = client.get_model_version(run.params.model, "1")
-        client.create_model_version(run.params.model, source=source.source, run_id=source.run_id)
-        client.set_registered_model_alias(run.params.model, run.params.alias, "2")
+    client = mlflow_client()
+    source = client.get_model_version(run.params.model, "1")
+    client.create_model_version(run.params.model, source=source.source, run_id=source.run_id)
+    client.set_registered_model_alias(run.params.model, run.params.alias, "2")
     with pytest.raises(ShoplensError, match=r"version 2 .* was not registered by shoplens"):
         run.train("B").compare()
 

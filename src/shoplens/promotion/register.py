@@ -24,6 +24,7 @@ from shoplens.promotion.gate_stage import Evidence, judge
 from shoplens.promotion.lineage import lineage
 
 UNTOUCHED = "production is untouched"
+_SERVED = ("encoder.onnx", "description.json", "repository/")
 
 
 def register(
@@ -63,10 +64,13 @@ def register(
 
 
 def identity_of(train: Path, package: Path) -> str:
-    """What a version is: its weights and its packaged files. Measurements of the package (timings) do not count."""
+    """What a version is: its weights and the files that serve them.
+
+    What only checks or measures the package (examples, timings) differs between machines and does not count.
+    """
     files = read_json(package / PASSPORT)["files"]
-    kept = {name: digest for name, digest in files.items() if name != "metrics.json"}
-    return digest_json([_weights(train), kept])
+    served = {name: digest for name, digest in files.items() if name.startswith(_SERVED)}
+    return digest_json([_weights(train), served])
 
 
 def _confirm(evidence: Evidence, gate: Path, report: Path) -> None:

@@ -248,7 +248,7 @@ def _registry() -> Iterator[MlflowClient]:
     try:
         yield client
     except _mlflow_error() as error:
-        raise ShoplensError(f"the model registry refused ({error.error_code}): {error}") from None
+        raise ShoplensError(f"the model registry failed ({error.error_code}): {error}") from None
 
 
 @functools.lru_cache

@@ -236,6 +236,7 @@ def _weigh(gains: Floats, threshold: float, policy: Policy) -> _Weighed:
     if found.high < threshold:
         return _Weighed("fail", found.value, found.low, found.high, None)
     needed = units_to_decide(gains, threshold, alpha=policy.alpha)
+    needed = None if needed is None else max(needed, found.n + 1)
     return _Weighed("inconclusive", found.value, found.low, found.high, needed)
 
 

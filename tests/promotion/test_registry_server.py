@@ -1,0 +1,70 @@
+"""The same registration against a real MLflow server, as a team has one."""
+
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+from shoplens.errors import ShoplensError
+from shoplens.promotion.registry import champion_version
+from shoplens.promotion.rollback import rollback
+
+
+def _free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def _wait(url):
+    for _ in range(240):
+        try:
+            urllib.request.urlopen(f"{url}/health")
+            return
+        except (urllib.error.URLError, ConnectionError):
+            time.sleep(0.5)
+    raise TimeoutError(url)
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    url = f"http://127.0.0.1:{_free_port()}"
+    place = [
+        "--backend-store-uri",
+        f"sqlite:///{tmp_path / 'server.db'}",
+        "--artifacts-destination",
+        tmp_path / "files",
+    ]
+    address = ["--host", "127.0.0.1", "--port", url.rsplit(":", 1)[1], "--workers", "1"]
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen([sys.executable, "-m", "mlflow", "server", *place, *address], stdout=log, stderr=log)
+        try:
+            _wait(url)
+            monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
+            yield
+        finally:
+            process.terminate()
+            process.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("server")
+def test_promotion_idempotence_and_rollback_work_against_a_server(run, registry_home):
+    run.all("A").all("B").all("B")
+    assert run.champion == "2"
+    assert rollback(run.params.model, run.params.alias, None, deploy=lambda _package, _version: None) == "1"
+    with pytest.raises(ShoplensError, match="was rolled back"):
+        run.all("B")
+    assert not (registry_home / "mlartifacts").exists()
+
+
+def test_a_server_that_does_not_answer_is_named(registry_home, monkeypatch):
+    assert registry_home.is_dir()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{_free_port()}")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(ShoplensError, match="the model registry failed"):
+        champion_version("shoplens-encoder", "champion")
