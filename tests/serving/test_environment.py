@@ -1,4 +1,4 @@
-"""The serving environment: one lock, built once however many start, redone after a kill, refused where it cannot run."""
+"""The serving environment: one lock, built once, redone after a kill, refused where it cannot run."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def test_a_server_switches_beside_and_refuses_wrong_values(
     assert answers == sorted(answers), "the old version answered again after the new one"
     assert served_by(url()) == [2]
     embed_gallery(url(), PHOTOS, version="2")
-    with pytest.raises(ShoplensError, match="does not serve this.*version 1"):
+    with pytest.raises(ShoplensError, match=r"does not serve this.*version 1"):
         embed_gallery(url(), PHOTOS, version="1")
     wait_for(lambda: len(loaded_models(url())) == 5, "unloading the old version")
 

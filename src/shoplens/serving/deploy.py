@@ -41,14 +41,14 @@ def _receipt(package: Path, register: Path, params: RegisterParams) -> dict[str,
     if os.environ.get("DVC_EXP_NAME"):
         say("deploy: inside a DVC experiment nothing is deployed")
         return {"skipped": "inside a DVC experiment"}
-    read_artifact(package, "package")
     read_artifact(register, "register", {"package": package})
     receipt = read_json(register / "receipt.json")
     if "skipped" in receipt:
         say(f"deploy: nothing was registered ({receipt['skipped']})")
         return {"skipped": receipt["skipped"]}
-    _check_chain(package, receipt, params)
-    served = deploy_version(package, receipt["model"], receipt["version"])
+    with live.changing():
+        _check_chain(package, receipt, params)
+        served = _deploy(package, receipt["model"], receipt["version"])
     return {"version": served.version, "models": list(PUBLIC), "answers": served.answers}
 
 
@@ -66,9 +66,9 @@ def _check_chain(package: Path, receipt: dict[str, Any], params: RegisterParams)
 
 
 def deploy_version(package: Path, model: str, version: str) -> live.Live:
-    """Serve a package under a registry version; also what a rollback calls, with a package from the registry.
+    """Serve a package under a registry version; what a rollback calls with a package from the registry.
 
-    Does nothing if the very package is served under that version already. With a server of `shoplens serve` running it
+    Does nothing if these models are served under that version already. With a server of `shoplens serve` running it
     switches there; without one, a temporary server tries the answers. Two calls at once: one waits.
 
     Args:
@@ -79,20 +79,25 @@ def deploy_version(package: Path, model: str, version: str) -> live.Live:
     Raises:
         ShoplensError: if the models do not load or answer wrongly; what was served before still is.
     """
-    digest = digest_of(package)
-    weights = read_json(package / "description.json")["weights"]
     with live.changing():
-        before = live.read_live()
-        if before and (before.model, before.version, before.package) == (model, version, digest):
-            say(f"deploy: version {version} is served already")
-            return before
-        with _server() as url:
-            slot = live.publish(package, version, digest)
-            served = live.Live(model, version, weights, digest, _switch(url, version, slot, before))
-            live.write_live(served)
-            live.unload_others(url, slot)
-        say(f"deploy: version {version} is served ({len(served.answers)} example galleries answered as packaged)")
-        return served
+        return _deploy(package, model, version)
+
+
+def _deploy(package: Path, model: str, version: str) -> live.Live:
+    """`deploy_version` for a caller that holds the lock."""
+    read_artifact(package, "package")
+    models, before = live.models_digest(package), live.read_live()
+    if before and (before.model, before.version, before.models) == (model, version, models):
+        say(f"deploy: version {version} is served already")
+        return before
+    with _server() as url:
+        slot = live.publish(package, version, models)
+        answers = _switch(url, version, slot, before)
+        served = live.Live(model, version, read_json(package / "description.json")["weights"], models, answers)
+        live.write_live(served)
+        live.unload_others(url, slot)
+    say(f"deploy: version {version} is served ({len(answers)} example galleries answered as packaged)")
+    return served
 
 
 def _switch(url: str, version: str, slot: str, before: live.Live | None) -> dict[str, dict[str, float]]:

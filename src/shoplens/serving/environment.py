@@ -18,6 +18,7 @@ from pathlib import Path
 from shoplens.errors import ShoplensError
 from shoplens.files import digest_file, locked, replacing_folder
 from shoplens.progress import say
+from shoplens.serving.child import ending_with_parent
 
 LOCK = Path(__file__).parent / "environment" / "requirements.lock"
 PYTHONS = ((3, 11), (3, 12))
@@ -50,9 +51,7 @@ def check_platform() -> None:
     name, version = platform.libc_ver()
     if name != "glibc" or tuple(int(part) for part in version.split(".")[:2]) < GLIBC:
         found = f"{name} {version}".strip() or "another C library"
-        raise ShoplensError(
-            f"the embedded Triton server needs glibc 2.35 or newer, this system has {found}{_ELSEWHERE}"
-        )
+        raise ShoplensError(f"the embedded Triton server needs glibc 2.35 or newer, this is {found}{_ELSEWHERE}")
     if sys.version_info[:2] not in PYTHONS:
         found = ".".join(map(str, sys.version_info[:2]))
         raise ShoplensError(
@@ -108,7 +107,8 @@ def build(folder: Path) -> None:
 
 
 def _install(command: list[str]) -> None:
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    wrapped = ending_with_parent(command)  # a killed build must not go on writing while the next one begins
+    done = subprocess.run(wrapped, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode == 0:
         return
     hint = ""
@@ -139,8 +139,8 @@ def _link_backend(environment: Path) -> None:
     tried = subprocess.run([str(target / stub.name)], env=variables, capture_output=True, text=True)
     if tried.returncode == 127:
         raise ShoplensError(
-            f"the server's Python worker does not start: {tried.stderr.strip()}\nIt needs Python as a shared library; on "
-            f"Debian and Ubuntu: apt-get install libpython{version}"
+            f"the server's Python worker does not start: {tried.stderr.strip()}\nIt needs Python as a shared library; "
+            f"on Debian and Ubuntu: apt-get install libpython{version}"
         )
 
 

@@ -1,7 +1,7 @@
 """The live model repository, in `home()/serving`: what is served here, and by which process.
 
 repository/gallery, photo                     the public names: ensembles that point at one slot
-repository/{encoder,gallery,photo}_<slot>     a packaged encoder's models; a slot is a version and a package digest
+repository/{encoder,gallery,photo}_<slot>     a packaged encoder's models; a slot is a version and a digest of models
 slots/<slot>/                                 description and examples of that package
 state.json                                    the version that is served (the truth after a restart)
 server.json                                   the process that `shoplens serve` runs, while it runs
@@ -17,8 +17,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from shoplens.artifacts import PASSPORT
 from shoplens.errors import ShoplensError
-from shoplens.files import locked, read_json, replacing_folder, write_json, write_text
+from shoplens.files import digest_json, locked, read_json, replacing_folder, write_json, write_text
 from shoplens.home import home
 from shoplens.serving.client import is_live, load_model, loaded_models, unload_model
 from shoplens.serving.repository import MODELS, PUBLIC, Description, config_text, in_slot, switch_config
@@ -27,18 +28,18 @@ from shoplens.serving.server import Ports, Server, start_server, stop_server
 
 @dataclass(frozen=True)
 class Live:
-    """What is served: registered model, version, digests of weights and package, and the answers at its check."""
+    """What is served: registered model, version, digests of its weights and models, and the answers at its check."""
 
     model: str
     version: str
     weights: str
-    package: str
+    models: str
     answers: dict[str, dict[str, float]]
 
     @property
     def slot(self) -> str:
         """Where its models lie in the live repository."""
-        return slot_name(self.version, self.package)
+        return slot_name(self.version, self.models)
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,15 @@ def repository() -> Path:
     return place
 
 
-def slot_name(version: str, package: str) -> str:
-    """One package under one version number; registries may be begun anew, and a version packaged again."""
-    return f"v{version}_{package[:8]}"
+def models_digest(package: Path) -> str:
+    """What a package serves: its description and models, without its timings and examples, which a rerun changes."""
+    files: dict[str, str] = read_json(package / PASSPORT)["files"]
+    return digest_json({name: file for name, file in files.items() if name.startswith(("description", "repository/"))})
+
+
+def slot_name(version: str, models: str) -> str:
+    """One set of models under one version number: registries may be begun anew, and a version packaged again."""
+    return f"v{version}_{models[:8]}"
 
 
 def slot_folder(slot: str) -> Path:
@@ -92,12 +99,12 @@ def write_live(live: Live) -> None:
     write_json(folder() / "state.json", asdict(live))
 
 
-def publish(package: Path, version: str, digest: str) -> str:
+def publish(package: Path, version: str, models: str) -> str:
     """Copy a package's embedded repository into the live one, under a slot of its own; the slot is returned.
 
     Nothing that is served changes. Slots that are neither served nor this one are removed.
     """
-    slot, live = slot_name(version, digest), read_live()
+    slot, live = slot_name(version, models), read_live()
     keep = {slot, live.slot if live else slot}
     for stale in (folder() / "slots").glob("*"):
         if stale.name not in keep:

@@ -13,20 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from shoplens.errors import ShoplensError
+from shoplens.serving.child import ending_with_parent
 from shoplens.serving.environment import library_path, serving_python, site_packages
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
-
-# The child asks the kernel to end it when its parent dies, then becomes the server. (A preexec_fn is not safe in a
-# process with threads.) The parent may have died before the request: then its pid is no longer ours.
-_LAUNCH = """
-import ctypes, os, signal, sys
-ctypes.CDLL(None).prctl(1, signal.SIGTERM)
-if os.getppid() != int(sys.argv[1]):
-    sys.exit(1)
-os.execv(sys.argv[2], sys.argv[2:])
-"""
 
 
 @dataclass(frozen=True)
@@ -97,7 +88,7 @@ def start_server(repository: Path, log: Path, ports: Ports | None = None, host: 
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as stream:
         process = subprocess.Popen(
-            [str(python), "-c", _LAUNCH, str(os.getpid()), *command],
+            ending_with_parent(command),
             env=variables,
             stdin=subprocess.DEVNULL,
             stdout=stream,
