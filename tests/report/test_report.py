@@ -171,8 +171,8 @@ def test_data_serving_and_provenance_are_complete(refused, refused_page):
     stages = ("validate", "prepare", "train", "champion", "evaluate-tasks", "evaluate-stars", "package", "gate")
     for stage in stages:
         assert page.row(stage)[1] == digest_of(refused.path(stage))
-    assert digest_of(refused.path("gate.yaml")) in page.text
-    assert digest_of(refused.path("data")) in page.text
+    for name, path in (("policy", "gate.yaml"), ("data", "data"), ("embed", "embed")):
+        assert page.row(name)[1] == digest_of(refused.path(path))
 
 
 def test_example_galleries_are_shown_and_an_unreadable_photo_is_counted(refused_page):

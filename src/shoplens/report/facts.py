@@ -60,9 +60,9 @@ class Strip:
 
 @dataclass(frozen=True)
 class Origin:
-    """A line of the provenance table."""
+    """A line of the provenance table: an artifact, or an input that no stage of the page has written."""
 
-    stage: str
+    name: str
     digest: str
     inputs: tuple[tuple[str, str], ...]
     params: str
@@ -125,8 +125,10 @@ def _thumbnail(photo: bytes) -> str | None:
 
 
 def read_origins(artifacts: Sequence[Artifact]) -> list[Origin]:
-    """Every artifact's digest, what it was made from and with which parameters."""
-    return [
+    """Every artifact's digest, what it was made from and with which parameters; first what no artifact here is."""
+    own = {item.stage for item in artifacts}
+    named = {name: digest for item in artifacts for name, digest in item.inputs.items() if name not in own}
+    return [Origin(name, digest, (), "{}") for name, digest in sorted(named.items())] + [
         Origin(item.stage, item.digest, tuple(sorted(item.inputs.items())), canonical_json(item.params))
         for item in artifacts
     ]
