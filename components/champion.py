@@ -1,0 +1,17 @@
+"""Stage champion."""
+
+from kfp import dsl
+
+from components.base import component
+
+
+@component
+def champion(train: dsl.Input[dsl.Model], params: str, out: dsl.Output[dsl.Artifact]) -> None:
+    """Fetch the baseline: the model that the candidate must not fall behind.
+
+    Args:
+        params: section `register` of params.yaml, as canonical JSON.
+    """
+    from shoplens.kubeflow import run_component
+
+    run_component("champion", locals())

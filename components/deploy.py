@@ -1,0 +1,19 @@
+"""Stage deploy."""
+
+from kfp import dsl
+
+from components.base import component
+
+
+@component
+def deploy(
+    package: dsl.Input[dsl.Model], register: dsl.Input[dsl.Artifact], params: str, out: dsl.Output[dsl.Artifact]
+) -> None:
+    """Load the promoted model beside the old one, compare, switch.
+
+    Args:
+        params: section `register` of params.yaml, as canonical JSON.
+    """
+    from shoplens.kubeflow import run_component
+
+    run_component("deploy", locals())

@@ -1,0 +1,25 @@
+"""Stage evaluate-tasks."""
+
+from kfp import dsl
+
+from components.base import component
+
+
+@component
+def evaluate_tasks(
+    data: dsl.Input[dsl.Dataset],
+    prepare: dsl.Input[dsl.Dataset],
+    train: dsl.Input[dsl.Model],
+    champion: dsl.Input[dsl.Artifact],
+    embed: dsl.Input[dsl.Dataset],
+    params: str,
+    out: dsl.Output[dsl.Artifact],
+) -> None:
+    """Measure every training task on the test listings.
+
+    Args:
+        params: section `evaluate-tasks` of params.yaml, as canonical JSON.
+    """
+    from shoplens.kubeflow import run_component
+
+    run_component("evaluate-tasks", locals())

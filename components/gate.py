@@ -1,0 +1,28 @@
+"""Stage gate."""
+
+from typing import NamedTuple
+
+from kfp import dsl
+
+from components.base import component
+
+
+@component
+def gate(
+    policy: dsl.Input[dsl.Artifact],
+    prepare: dsl.Input[dsl.Dataset],
+    train: dsl.Input[dsl.Model],
+    champion: dsl.Input[dsl.Artifact],
+    evaluate_tasks: dsl.Input[dsl.Artifact],
+    evaluate_stars: dsl.Input[dsl.Artifact],
+    package: dsl.Input[dsl.Model],
+    out: dsl.Output[dsl.Artifact],
+) -> NamedTuple("Verdict", [("promote", bool)]):  # type: ignore[valid-type]
+    """Decide whether the candidate may be promoted."""
+    from pathlib import Path
+
+    from shoplens.files import read_json
+    from shoplens.kubeflow import run_component
+
+    run_component("gate", locals())
+    return (read_json(Path(out.path) / "decision.json")["promote"],)

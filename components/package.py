@@ -1,0 +1,24 @@
+"""Stage package."""
+
+from kfp import dsl
+
+from components.base import component
+
+
+@component
+def package(
+    data: dsl.Input[dsl.Dataset],
+    prepare: dsl.Input[dsl.Dataset],
+    train: dsl.Input[dsl.Model],
+    embed: dsl.Input[dsl.Dataset],
+    params: str,
+    out: dsl.Output[dsl.Model],
+) -> None:
+    """Export to ONNX, build the Triton repository and try it in a real server.
+
+    Args:
+        params: section `package` of params.yaml, as canonical JSON.
+    """
+    from shoplens.kubeflow import run_component
+
+    run_component("package", locals())

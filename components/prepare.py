@@ -1,0 +1,19 @@
+"""Stage prepare."""
+
+from kfp import dsl
+
+from components.base import component
+
+
+@component
+def prepare(
+    data: dsl.Input[dsl.Dataset], validate: dsl.Input[dsl.Artifact], params: str, out: dsl.Output[dsl.Dataset]
+) -> None:
+    """Split the listings and leave out near duplicates.
+
+    Args:
+        params: section `prepare` of params.yaml, as canonical JSON.
+    """
+    from shoplens.kubeflow import run_component
+
+    run_component("prepare", locals())

@@ -1,0 +1,29 @@
+"""Stage register."""
+
+from kfp import dsl
+
+from components.base import component
+
+
+@component
+def register(
+    policy: dsl.Input[dsl.Artifact],
+    prepare: dsl.Input[dsl.Dataset],
+    train: dsl.Input[dsl.Model],
+    champion: dsl.Input[dsl.Artifact],
+    evaluate_tasks: dsl.Input[dsl.Artifact],
+    evaluate_stars: dsl.Input[dsl.Artifact],
+    package: dsl.Input[dsl.Model],
+    gate: dsl.Input[dsl.Artifact],
+    report: dsl.Input[dsl.Artifact],
+    params: str,
+    out: dsl.Output[dsl.Artifact],
+) -> None:
+    """Register the model in MLflow and move the champion alias, or refuse.
+
+    Args:
+        params: section `register` of params.yaml, as canonical JSON.
+    """
+    from shoplens.kubeflow import run_component
+
+    run_component("register", locals())
