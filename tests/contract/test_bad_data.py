@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -14,8 +14,9 @@ import pytest
 from contract.builder import SCHEMAS, SPEC, jpeg, rows, write_rows, write_spec
 from PIL import Image
 
-from shoplens.contract.checks import Finding, check_folder
+from shoplens.contract.checks import Finding, check_folder, format_findings
 from shoplens.contract.registry import CHECKS
+from shoplens.errors import ShoplensError
 
 LISTINGS, IMAGES, LOG, LABELS = "listings.parquet", "images.parquet", "search_log.parquet", "labels.parquet"
 
@@ -367,6 +368,30 @@ def test_headers_find_a_photo_that_is_none_but_not_a_truncated_one(tiny_data: Pa
     photo(4, lambda _: b"<html>")(tiny_data)
     assert [(f.check, f.row) for f in check_folder(tiny_data, decode="headers")] == [("photo-unreadable", 4)]
     assert [f.row for f in check_folder(tiny_data)] == [2, 4]
+
+
+@pytest.mark.parametrize("depth", ["all", "headers"])
+def test_stated_sizes_are_those_of_the_upright_photo(tiny_data: Path, depth: Literal["all", "headers"]) -> None:
+    photo(2, turned)(tiny_data)
+    assert [(f.check, f.row) for f in check_folder(tiny_data, depth)] == [("size-wrong", 2)]
+    put(IMAGES, 2, width=24, height=32)(tiny_data)
+    assert check_folder(tiny_data, depth) == []
+
+
+def test_the_text_names_file_row_column_and_remedy_errors_first(tiny_data: Path) -> None:
+    put(LISTINGS, 7, title="", price=float("nan"))(tiny_data)
+    assert format_findings(check_folder(tiny_data)).splitlines() == [
+        "error [target-not-finite] listings.parquet, row 7, column price: the value is nan, which is no number",
+        "  remedy: write null where the value is unknown",
+        "warning [title-empty] listings.parquet, row 7, column title: the title is empty",
+        "  remedy: text features of the ranking will be empty for it",
+        "1 error, 1 warning",
+    ]
+
+
+def test_something_else_than_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ShoplensError, match="is not a folder"):
+        check_folder(tmp_path / "gone")
 
 
 def test_unknown_columns_are_ignored(tiny_data: Path) -> None:

@@ -67,7 +67,8 @@ def format_findings(findings: Sequence[Finding]) -> str:
                 lines.append(f"{level} [{check}] {finding.file}{row}{column}: {finding.message}")
             lines.append(f"  remedy: {group[0].remedy}")
     errors = sum(finding.level == "error" for finding in findings)
-    lines.append(f"{errors} errors, {len(findings) - errors} warnings")
+    warnings = len(findings) - errors
+    lines.append(f"{errors} error{'s' * (errors != 1)}, {warnings} warning{'s' * (warnings != 1)}")
     return "\n".join(lines)
 
 
