@@ -6,6 +6,8 @@ from shoplens.artifacts import digest_of, write_artifact
 from shoplens.errors import ShoplensError
 from shoplens.files import read_json, write_json, write_text
 from shoplens.params import RegisterParams
+from shoplens.promotion.gate_stage import collected
+from shoplens.promotion.power import policy_power
 from shoplens.strict import parse
 
 
@@ -28,6 +30,14 @@ def test_a_no_is_written_printed_and_not_an_error(run, capsys):
     printed = capsys.readouterr().err
     assert "DO NOT PROMOTE" in printed
     assert "stars beat chance" in printed
+
+
+def test_the_power_of_the_policy_is_computed_from_a_finished_run(run):
+    run.all("A").ready("B")
+    (run.root / "policy").symlink_to(run.path("gate.yaml"))
+    power = policy_power(*collected(run))
+    assert [row.rule for row in power.rows] == ["stars beat chance", "stars not worse"]
+    assert power.all_rules == 1.0
 
 
 def test_the_same_evidence_gives_the_same_bytes(run):

@@ -56,7 +56,7 @@ def server(tmp_path, monkeypatch):
 def test_promotion_idempotence_and_rollback_work_against_a_server(run, registry_home):
     run.all("A").all("B").all("B")
     assert run.champion == "2"
-    assert rollback(run.params.model, run.params.alias, None, deploy=lambda _package, _version: None) == "1"
+    assert rollback(run.params.model, run.params.alias, None, lambda _package, _model, _version: None) == "1"
     with pytest.raises(ShoplensError, match="was rolled back"):
         run.all("B")
     assert not (registry_home / "mlartifacts").exists()

@@ -14,13 +14,14 @@ class Server:
     def __init__(self):
         self.served = []
 
-    def __call__(self, package, version):
+    def __call__(self, package, model, version):
+        assert model == "shoplens-encoder"
         read_artifact(package, "package")
         self.served.append((version, digest_of(package)))
 
 
 def back(run, to=None, server=None):
-    return rollback(run.params.model, run.params.alias, to, deploy=server or Server())
+    return rollback(run.params.model, run.params.alias, to, server or Server())
 
 
 def test_the_version_before_is_served_from_the_registry_and_named_by_the_alias(run):
@@ -62,7 +63,7 @@ def test_rolling_back_past_a_version_that_was_rolled_back_needs_a_name(run):
 def test_a_server_that_does_not_take_the_version_leaves_the_alias(run):
     run.all("A").all("B")
 
-    def broken(_package, _version):
+    def broken(_package, _model, _version):
         raise ShoplensError("wrong answers")
 
     with pytest.raises(ShoplensError, match="wrong answers"):

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from shoplens.artifacts import Artifact, digest_of, read_artifact, write_artifact
 from shoplens.errors import ShoplensError
@@ -14,7 +14,7 @@ from shoplens.evaluation.outcomes import Outcomes, merge, read_outcomes
 from shoplens.files import read_json, write_json
 from shoplens.progress import say
 from shoplens.promotion.gate import Decision, Measurements, decide, decision_json, decision_text
-from shoplens.promotion.policy import read_policy
+from shoplens.promotion.policy import Policy, read_policy
 from shoplens.promotion.rules import Measurement
 
 
@@ -74,6 +74,24 @@ def measure(evidence: Evidence) -> Measurements:
     baseline = read_json(evidence.champion / "champion.json")["version"]
     judged = {name: digest_of(path) for name, path in evidence.named().items()}
     return Measurements(split, judged, baseline is not None, metrics)
+
+
+class Paths(Protocol):
+    """Knows where each input of a stage is."""
+
+    def path(self, name: str) -> Path:
+        """The path of `policy` or of a stage's artifact."""
+
+
+def collected(paths: Paths) -> tuple[Measurements, Policy]:
+    """What a finished run measured, and the policy: what `shoplens power` starts from.
+
+    Raises:
+        ShoplensError: as `measure`, and if the policy is not valid.
+    """
+    names = ("policy", "prepare", "train", "champion", "evaluate-tasks", "evaluate-stars", "package")
+    evidence = Evidence(*(paths.path(name) for name in names))
+    return measure(evidence), read_policy(evidence.policy)
 
 
 def judge(evidence: Evidence) -> Decision:

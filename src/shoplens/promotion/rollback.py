@@ -12,7 +12,7 @@ from shoplens.progress import say
 from shoplens.promotion import registry
 
 
-def rollback(model: str, alias: str, to: str | None, *, deploy: Callable[[Path, str], None]) -> str:
+def rollback(model: str, alias: str, to: str | None, deploy: Callable[[Path, str, str], object]) -> str:
     """Serve an earlier version again and point the alias at it.
 
     The version that leaves is tagged, so that stage register will not promote it again by itself; the version that
@@ -23,7 +23,7 @@ def rollback(model: str, alias: str, to: str | None, *, deploy: Callable[[Path, 
         model: the registered model.
         alias: such as `champion`.
         to: the version to go back to; None is the one that the champion replaced.
-        deploy: called with a folder of stage package and the version; serves it or raises.
+        deploy: called with a folder of stage package, the model and the version; serves it or raises.
 
     Returns:
         The version that the alias names now.
@@ -40,7 +40,7 @@ def rollback(model: str, alias: str, to: str | None, *, deploy: Callable[[Path, 
         with tempfile.TemporaryDirectory(dir=home()) as temporary:
             package = Path(temporary) / "package"
             registry.fetch_version(model, target, "package", package)
-            deploy(package, target)
+            deploy(package, model, target)
         if target != current:
             registry.tag_version(model, current, {registry.ROLLED_BACK: f"to {target}"})
         registry.tag_version(model, target, {registry.ROLLED_BACK: None})
