@@ -171,7 +171,7 @@ def compile_to(graph: Any, path: Path) -> None:
 def run(graph: Any, layout: Layout) -> int:
     """Run the graph on this machine, print what came of it, and return the exit code."""
     failure = run_graph(graph, {"source": str(layout.data)}, layout.artifacts.parent)
-    print(_summary_if_decided(layout))
+    print(summary(layout))
     if failure:
         print(f"\n{'' if failure.task == 'refuse' else f'stage {failure.task} failed: '}{failure.message}")
         return 1
@@ -179,15 +179,6 @@ def run(graph: Any, layout: Layout) -> int:
         print(f"\nnothing was promoted: {layout.artifacts.parent / 'run.log'} says why")
         return 1
     return 0
-
-
-def _summary_if_decided(layout: Layout) -> str:
-    if not (layout.artifacts / "gate").exists():
-        return "the run ended before the gate decided"
-    try:
-        return summary(layout)
-    except ShoplensError as error:  # a stage after the gate failed; its own message follows
-        return f"no summary: {error}"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -8,7 +8,7 @@ own but stand in the top-level `metrics` and `plots`.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -31,7 +31,7 @@ CODE: Mapping[str, tuple[str, ...]] = {
     "evaluate-stars": ("contract", "data", "evaluation"),
     "package": ("contract", "data", "models", "serving"),
     "gate": ("evaluation", "promotion"),
-    "report": ("report",),
+    "report": ("contract", "evaluation", "report", "serving"),
 }
 
 
@@ -57,14 +57,14 @@ def stage_entry(stage: Stage) -> dict[str, Any]:
     return entry
 
 
-def dvc_yaml() -> str:
-    """The text of dvc.yaml."""
+def dvc_yaml(stages: Sequence[Stage] = STAGES) -> str:
+    """The text of dvc.yaml for a stage table."""
     content = {
-        "stages": {stage.name: stage_entry(stage) for stage in STAGES},
-        "metrics": [f"{path_of(stage.name)}/{file}" for stage in STAGES for file in stage.metrics],
+        "stages": {stage.name: stage_entry(stage) for stage in stages},
+        "metrics": [f"{path_of(stage.name)}/{file}" for stage in stages for file in stage.metrics],
         "plots": [
             {f"{path_of(stage.name)}/{file}": dict(axes)}
-            for stage in STAGES
+            for stage in stages
             for file, axes in (stage.plots or {}).items()
         ],
     }
