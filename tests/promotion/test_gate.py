@@ -92,7 +92,7 @@ def test_a_worse_model_is_refused_and_the_reason_has_the_numbers():
     line = decision.rules[1]
     assert line.status == "fail"
     for number in (line.candidate, line.other, line.low, line.high):
-        assert f"{number:.6g}" in reason
+        assert f"{number:.4g}" in reason
     assert "may be worse by 0.01" in reason
     assert "n = 200" in reason
     assert "worse by 0.0" in reason
@@ -215,6 +215,12 @@ def test_a_missing_metric_is_a_no_unless_the_rule_is_optional():
     decision = decide(world(), policy(rules=[base, rule | {"optional": True}]))
     assert decision.promote
     assert [r.status for r in decision.rules] == ["pass", "skipped"]
+
+
+def test_a_missing_metric_names_its_relatives():
+    rule = {"kind": "floor", "name": "stars", "metric": "stars/log_loss", "against": "chance", "at_least": 0.1}
+    [reason] = decide(world(), policy(rules=[rule])).reasons
+    assert reason.endswith("stars/log_loss: not evaluated; a missing metric is a no (of stars/ there is stars/rps)")
 
 
 def test_a_policy_whose_rules_are_all_skipped_promotes_nothing():

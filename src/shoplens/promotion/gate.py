@@ -57,7 +57,7 @@ def decide(measurements: Measurements, policy: Policy) -> Decision:
     with np.errstate(all="ignore"):
         lines = _baseline_lines(measurements, policy)
         for rule in policy.rules:
-            lines += judge_rule(rule, measurements.metrics.get(rule.metric), measurements.has_baseline, policy)
+            lines += judge_rule(rule, measurements.metrics, measurements.has_baseline, policy)
     refused = [line for line in lines if line.status in ("fail", "inconclusive")]
     promote = not refused and any(line.status == "pass" for line in lines)
     reasons = tuple(f"{line.name}: {line.status}: {line.reason}" for line in (refused or lines))

@@ -60,14 +60,18 @@ class RuleResult:
     needed: int | None = None
 
 
-def judge_rule(rule: Rule, measurement: Measurement | None, has_baseline: bool, policy: Policy) -> list[RuleResult]:
+def judge_rule(rule: Rule, metrics: Mapping[str, Measurement], has_baseline: bool, policy: Policy) -> list[RuleResult]:
     """The lines of one rule: one, and for a rule with slices one more a level. Never raises on bad numbers."""
+    measurement = metrics.get(rule.metric)
     if isinstance(rule, NonInferiorityRule) and not has_baseline and policy.bootstrap:
         return [_line(rule, "skipped", f"{rule.metric}: no baseline yet, so only the floors count (bootstrap)")]
     if measurement is None or not (measurement.scores or measurement.scalars):
         if rule.optional:
             return [_line(rule, "skipped", f"{rule.metric}: not evaluated, and the rule is optional")]
-        return [_line(rule, "fail", f"{rule.metric}: not evaluated; a missing metric is a no")]
+        family = rule.metric.split("/")[0] + "/"
+        others = ", ".join(sorted(name for name in metrics if name.startswith(family))) or "nothing"
+        reason = f"{rule.metric}: not evaluated; a missing metric is a no (of {family} there is {others})"
+        return [_line(rule, "fail", reason)]
     if isinstance(rule, FloorRule):
         return [_floor(rule, measurement, policy)]
     if not has_baseline:
@@ -275,7 +279,9 @@ def _count(scores: Scores | None) -> int | None:
 
 
 def _text(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.6g}"
+    if value is None:
+        return "unknown"
+    return f"{value:.6g}" if 0.99 < abs(value) < 1 else f"{value:.4g}"  # cosines differ in the last digits only
 
 
 def _bounds(low: float, high: float, policy: Policy) -> str:
