@@ -1,12 +1,8 @@
 """Fixtures that several test folders share."""
 
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from contract.builder import build_data
 
 

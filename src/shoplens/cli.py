@@ -114,7 +114,9 @@ def _embed_photos(photos: list[Path]) -> int:
     from shoplens.serving.serve import embed_photos
 
     answer = embed_photos(photos)
-    print(json.dumps(answer.as_json()))
+    gallery = answer.gallery
+    found = {"version": answer.version, "used": gallery.used, "corrupt": gallery.corrupt}
+    print(json.dumps(found | {"embedding": [round(float(x), 6) for x in gallery.embedding]}))
     return 0
 
 

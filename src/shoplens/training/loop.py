@@ -60,7 +60,7 @@ class Trainer:
         self.galleries, self.labels, self.rows = galleries, labels, rows
         self.params, self.device = params, device
         trainable = [p for m in (self.encoder, self.heads, self.loss) for p in m.parameters() if p.requires_grad]
-        self.optimiser = torch.optim.Adam(trainable, lr=params.learning_rate, betas=(0.9, 0.999))
+        self.optimiser = torch.optim.Adam(trainable, lr=params.learning_rate, betas=(0.9, 0.999), fused=True)
         self.on_gpu = device.startswith("cuda")
         self.amp = torch.bfloat16 if self.on_gpu and torch.cuda.is_bf16_supported() else torch.float16
         self.scaler = torch.amp.GradScaler(enabled=self.on_gpu and self.amp == torch.float16)

@@ -83,7 +83,7 @@ def encode(rng: Rng, photo: Image.Image) -> tuple[str, bytes, int, int]:
     """Crop and encode a photo; size and format are chosen by chance alone.
 
     Returns:
-        file name suffix, bytes, and width and height as stored (before EXIF orientation).
+        file name suffix, bytes, and width and height of the upright photo (after EXIF orientation).
     """
     width, height = CROPS[pick(rng, CROP_WEIGHTS)]
     left, top = (photo.width - width) // 2, (photo.height - height) // 2
@@ -106,4 +106,4 @@ def encode(rng: Rng, photo: Image.Image) -> tuple[str, bytes, int, int]:
         photo.save(buffer, "JPEG", quality=QUALITY, exif=exif)
     else:
         photo.save(buffer, "JPEG", quality=QUALITY)
-    return SUFFIX[kind], buffer.getvalue(), photo.width, photo.height
+    return SUFFIX[kind], buffer.getvalue(), width, height

@@ -37,7 +37,7 @@ SHORTEST, LONGEST = 5, 44
 
 @dataclass(frozen=True)
 class Photo:
-    """A delivered photo. `width` and `height` are those stored in the file."""
+    """A delivered photo. `width` and `height` are those of the upright photo."""
 
     image_id: str
     suffix: str
