@@ -36,8 +36,8 @@ def world(candidate=None, baseline=None, chance=None, cosine=0.99999, **changes)
         "chance": scores(losses(0.05, seed=3) if chance is None else chance),
     }
     metrics = {
-        "stars/rps": Measurement("lower", "listing", models),
-        "package/served_cosine": Measurement("higher", "photo", {}, {"candidate": cosine}),
+        "stars/rps": Measurement("lower", models),
+        "package/served_cosine": Measurement("higher", {}, {"candidate": cosine}),
     }
     return replace(Measurements("abc", {"train": "d1"}, True, metrics), **changes)
 
@@ -250,7 +250,7 @@ def test_too_few_units_are_a_no():
     few = losses(-0.1, seed=1)[:49]
     models = {m: scores(few) for m in ("candidate", "baseline", "chance")}
     measurements = world()
-    metrics = dict(measurements.metrics) | {"stars/rps": Measurement("lower", "listing", models)}
+    metrics = dict(measurements.metrics) | {"stars/rps": Measurement("lower", models)}
     decision = decide(replace(measurements, metrics=metrics), policy())
     assert "too few units: n = 49, required 50" in " ".join(decision.reasons)
 
@@ -294,7 +294,7 @@ def test_higher_is_better_metrics_are_judged_the_other_way_round():
 
     def verdict(candidate, baseline):
         models = {"candidate": scores(candidate), "baseline": scores(baseline)}
-        found = Measurements("abc", {}, True, {"acc": Measurement("higher", "listing", models)})
+        found = Measurements("abc", {}, True, {"acc": Measurement("higher", models)})
         return decide(found, policy(rules=[rule])).promote
 
     assert verdict(right, worse)

@@ -9,15 +9,16 @@ from shoplens.promotion.lineage import is_dirty
 DVC = "stages:\n  train:\n    outs: [out/train]\n    metrics:\n      - metrics/stars.json: {cache: false}\n"
 
 
-@pytest.fixture
-def project(tmp_path):
+@pytest.fixture(params=[".", "in/a/monorepo"])
+def project(tmp_path, request):
+    project = tmp_path / request.param
     for name, text in {"dvc.yaml": DVC, "dvc.lock": "a", "metrics/stars.json": "{}", "code.py": "x = 1"}.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text(text)
     identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
     for command in (["init", "-q"], ["add", "."], [*identity, "commit", "-qm", "start"]):
         subprocess.run(["git", *command], cwd=tmp_path, check=True)
-    return tmp_path
+    return project
 
 
 @pytest.mark.parametrize(

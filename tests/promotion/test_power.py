@@ -25,7 +25,7 @@ def measured(gains, market=None):
         "candidate": Scores(units, -np.asarray(gains), slices),
         "baseline": Scores(units, np.zeros(len(gains)), slices),
     }
-    return Measurements("abc", {}, True, {"m": Measurement("lower", "listing", models)})
+    return Measurements("abc", {}, True, {"m": Measurement("lower", models)})
 
 
 @pytest.mark.parametrize(("margin", "true_gain"), [(0.008, 0.0), (0.01, 0.0), (0.008, -0.004), (0.01, -0.01)])

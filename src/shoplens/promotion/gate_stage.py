@@ -139,7 +139,7 @@ def _measurements(summary: Mapping[str, Any], outcomes: Outcomes) -> dict[str, M
     for name, block in summary.items():
         scores = outcomes.get(name, {})
         scalars = {} if scores else {m: _number(v) for m, v in block.items() if isinstance(v, Mapping)}
-        found[name] = Measurement(block["direction"], block["unit"], scores, scalars)
+        found[name] = Measurement(block["direction"], scores, scalars)
     return found
 
 

@@ -38,8 +38,9 @@ def lineage(evidence: Evidence, prepare: Artifact, repository: Path) -> dict[str
 def is_dirty(repository: Path) -> bool:
     """Whether the working tree differs from its commit, apart from what a run itself writes: dvc.lock and the outputs
     and metrics of the stages in dvc.yaml."""
-    written = {Path("dvc.lock"), *_stage_outputs(repository / "dvc.yaml")}
-    status = _git(repository, "status", "--porcelain", "-z", "--untracked-files=all", "--no-renames") or ""
+    below = Path(_git(repository, "rev-parse", "--show-prefix") or "")  # git names paths from its own top folder
+    written = {below / path for path in (Path("dvc.lock"), *_stage_outputs(repository / "dvc.yaml"))}
+    status = _git(repository, "status", "--porcelain", "-z", "--untracked-files=all", "--no-renames", "--", ".") or ""
     changed = [Path(entry[3:]) for entry in status.split("\0") if entry]
     return any(not written & {path, *path.parents} for path in changed)
 

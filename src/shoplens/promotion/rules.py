@@ -26,7 +26,6 @@ class Measurement:
     """What is known about one metric: values a unit for each model, or (without outcomes) one number a model."""
 
     direction: Direction
-    unit: str
     scores: Mapping[str, Scores] = field(default_factory=dict)
     scalars: Mapping[str, float | None] = field(default_factory=dict)
 
@@ -151,7 +150,7 @@ def slice_levels(rule: SliceRule, measurement: Measurement) -> tuple[str, ...]:
 def restricted(measurement: Measurement, column: str, level: str) -> Measurement:
     """The measurement on the units of one slice."""
     parts = {model: _part(scores, column, level) for model, scores in measurement.scores.items()}
-    return Measurement(measurement.direction, measurement.unit, parts)
+    return Measurement(measurement.direction, parts)
 
 
 def paired_gains(measurement: Measurement, against: str, min_n: int = 2) -> tuple[NDArray[np.object_], Floats] | str:
