@@ -1,0 +1,40 @@
+# make repro    set up, fetch or render the data, run the pipeline, print what it decided
+# make test     set up, pass the tests (15 minutes on 2 cores)
+# make test-all the tests that make test leaves out because they take long (30 minutes more)
+# make lint     style and types
+# make bench    the speed claims, as ratios
+# make results  fresh seeds, three worlds: writes docs/results.md (hours)
+
+SHELL := /bin/bash
+PYTHON ?= python3.11
+export PYTHON
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# files named on a pytest command line replace testpaths: make test TESTS=tests/world
+TESTS ?=
+
+.PHONY: setup repro test test-all lint bench results
+.DEFAULT_GOAL := repro
+
+setup:
+	@scripts/setup
+
+repro: setup
+	@shoplens data get
+	@dvc repro; code=$$?; shoplens summary; exit $$code
+
+test: setup
+	@python -m pytest -m "not slow" $(TESTS)
+
+test-all: setup lint
+	@python -m pytest -m slow $(TESTS)
+
+lint: setup
+	@ruff check .
+	@ruff format --check .
+	@mypy
+
+bench: setup
+	@python -m benchmarks
+
+results: setup
+	@python -m benchmarks.results
