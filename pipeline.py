@@ -12,7 +12,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from kfp import compiler, dsl
-from shoplens.summary import summary
 
 from components.champion import champion
 from components.deploy import deploy
@@ -37,6 +36,7 @@ from shoplens.local_run import run_graph
 from shoplens.params import Params, read_params
 from shoplens.promotion.policy import read_policy
 from shoplens.stages import Layout
+from shoplens.summary import summary
 
 ROOT = Path(__file__).parent
 
@@ -172,13 +172,12 @@ def run(graph: Any, layout: Layout) -> int:
     """Run the graph on this machine, print what came of it, and return the exit code."""
     failure = run_graph(graph, {"source": str(layout.data)}, layout.artifacts.parent)
     print(summary(layout))
-    if failure:
-        print(f"\n{'' if failure.task == 'refuse' else f'stage {failure.task} failed: '}{failure.message}")
+    if failure and failure.task != "refuse":  # the summary has the reasons of a refusal
+        print(f"\nTask {failure.task} failed: {failure.message}")
+    elif not failure and not (layout.artifacts / "deploy").exists():
+        print(f"\nNothing was promoted, and no task failed: see {layout.artifacts.parent / 'run.log'}")
         return 1
-    if not (layout.artifacts / "deploy").exists():
-        print(f"\nnothing was promoted: {layout.artifacts.parent / 'run.log'} says why")
-        return 1
-    return 0
+    return 1 if failure else 0
 
 
 def _parser() -> argparse.ArgumentParser:

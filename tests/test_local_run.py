@@ -1,0 +1,112 @@
+"""`python pipeline.py run`: it starts only on valid files, and says what went wrong."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kfp import dsl
+
+from shoplens.errors import ShoplensError
+from shoplens.local_run import Failure, first_failure, run_graph
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def main(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """pipeline.py's main; the file stands beside src, not in it."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    import pipeline
+
+    return pipeline.main
+
+
+component = dsl.component(packages_to_install=[], install_kfp_package=False, base_image="python")
+
+
+@component
+def train(out: dsl.Output[dsl.Model]) -> None:
+    from pathlib import Path
+
+    Path(out.path).mkdir()
+    (Path(out.path) / "weights").write_text("w")
+
+
+@component
+def package(train: dsl.Input[dsl.Model], fail: bool, out: dsl.Output[dsl.Model]) -> None:
+    from pathlib import Path
+
+    from shoplens.errors import ShoplensError
+
+    assert (Path(train.path) / "weights").is_file()
+    if fail:
+        try:
+            raise ValueError("the cause")
+        except ValueError as error:
+            raise ShoplensError("photos.parquet: row 3: it's empty\n  remedy: mend it\n\nsee docs/data.md") from error
+    Path(out.path).mkdir()
+
+
+@component
+def finish(status: dsl.PipelineTaskFinalStatus) -> None:
+    print(f"the end: {status.state}")
+
+
+@dsl.pipeline(name="toy")
+def toy(fail: bool) -> None:
+    with dsl.ExitHandler(finish()):
+        package(train=train().output, fail=fail)
+
+
+def test_nothing_starts_when_a_file_is_wrong(
+    tmp_path: Path, tiny_data: Path, main: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("train:\n  sed: 3\n")
+    for wrong, message in (
+        (("--data", tmp_path / "nowhere"), "dataset.yaml is missing"),
+        (("--data", tiny_data, "--params", broken), "train.sed: unknown key; did you mean 'seed'?"),
+        (("--data", tiny_data, "--policy", broken), "broken.yaml"),
+        (("--data", tiny_data, "--policy", tmp_path / "no.yaml"), "no.yaml is missing"),
+    ):
+        assert main(["run", *map(str, wrong), "--out", str(tmp_path / "out")]) == 2
+        assert message in capsys.readouterr().err
+        assert not (tmp_path / "out").exists()
+
+
+def test_files_of_others_are_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "artifacts/train").mkdir(parents=True)
+    with pytest.raises(ShoplensError, match="choose another --out"):
+        run_graph(toy, {"fail": False}, tmp_path)
+    assert (tmp_path / "artifacts/train").is_dir()
+
+
+def test_a_local_run_links_the_stage_folders_and_tells_the_first_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_graph(toy, {"fail": False}, tmp_path) is None
+    assert {link.name for link in (tmp_path / "artifacts").iterdir()} == {"train", "package"}
+    assert (tmp_path / "artifacts/train/weights").read_text() == "w"
+
+    failure = run_graph(toy, {"fail": True}, tmp_path)
+    message = "photos.parquet: row 3: it's empty\n  remedy: mend it\n\nsee docs/data.md"
+    assert failure == Failure("package", message)
+    # A folder of the run before is no longer there to be taken for this one's.
+    assert {link.name for link in (tmp_path / "artifacts").iterdir()} == {"train"}
+
+    shown = capsys.readouterr().out
+    assert "--- package" in shown and "the end: FAILED" in shown
+    assert "executor_input" not in shown
+    assert "executor_input" in (tmp_path / "run.log").read_text()
+
+
+def test_a_task_that_was_killed_is_named_with_its_last_words() -> None:
+    log = (
+        "10:00:00.000 - INFO - Executing task 'prepare'\n    Traceback (most recent call last):\n    harmless\n"
+        "10:00:01.000 - INFO - Task 'prepare' finished with status SUCCESS\n"
+        "10:00:02.000 - INFO - Executing task 'train'\n    epoch 1\n    epoch 2\n    \n\n"
+        "10:00:03.000 - ERROR - Task 'train' finished with status FAILURE\n"
+    )
+    failure = first_failure(log)
+    assert failure is not None and failure.task == "train" and failure.message.endswith("epoch 2")
+    assert first_failure(log.replace("FAILURE", "SUCCESS")) is None
