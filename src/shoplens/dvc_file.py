@@ -20,7 +20,7 @@ HEADER = """\
 """
 
 # The code that decides what a stage writes, below src/shoplens: packages, or one module of a package of several stages.
-# A test compares this with what the stages import. The modules that every stage stands on (artifacts, files, strict ...)
+# A test compares this with what the stages import. The modules that every stage stands on (artifacts, files ...)
 # are left out: they do not decide what a stage measures. Effects run every time, so they need no entry.
 CODE: Mapping[str, tuple[str, ...]] = {
     "validate": ("contract",),
