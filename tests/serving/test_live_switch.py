@@ -23,7 +23,8 @@ from shoplens.params import RegisterParams
 from shoplens.serving import live
 from shoplens.serving.client import embed_gallery, loaded_models
 from shoplens.serving.deploy import deploy, deploy_version
-from shoplens.serving.serve import embed_photos
+from shoplens.serving.examples import check_answers
+from shoplens.serving.serve import embed_photos, serve
 
 PHOTOS = [make_photo(seed, 180, 140) for seed in (1, 2, 3)]
 MODEL = "tiny"
@@ -67,7 +68,7 @@ def url() -> str:
 
 
 def test_a_server_switches_beside_and_refuses_wrong_values(
-    serving: subprocess.Popen[bytes], make_package: Callable[..., Path]
+    serving: subprocess.Popen[bytes], make_package: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_start = live.running_server()
     assert served_by(url()) == [1]
@@ -106,6 +107,18 @@ def test_a_server_switches_beside_and_refuses_wrong_values(
     wait_for(lambda: len(loaded_models(url())) == 5, "unloading the refused version")
     assert not list(live.repository().glob("*_v3_*"))
 
+    def wrong_after_the_switch(url: str, folder: Path, slot: str | None = None) -> dict[str, dict[str, float]]:
+        if slot is None:
+            assert served_by(url) == [1]
+            raise ShoplensError("wrong after the switch")
+        return check_answers(url, folder, slot)
+
+    with monkeypatch.context() as patch, pytest.raises(ShoplensError, match="wrong after the switch"):
+        patch.setattr("shoplens.serving.deploy.check_answers", wrong_after_the_switch)
+        deploy_version(make_package(1), MODEL, "4")
+    assert served_by(url()) == [2], "the switch was not taken back"
+    assert (live.folder() / "state.json").read_bytes() == state
+
     deploy_version(make_package(1), MODEL, "1")  # as a rollback does
     assert served_by(url()) == [1]
 
@@ -121,8 +134,25 @@ def test_a_server_switches_beside_and_refuses_wrong_values(
 
     serving.terminate()
     assert serving.wait(30) == 0
-    assert live.running_server() is None
-    assert not Path(f"/proc/{_record().get('pid', 'none')}").exists()
+    assert not (live.folder() / "server.json").exists()
+    assert not Path(f"/proc/{server.pid}").exists()
+
+
+@pytest.mark.usefixtures("live_home")
+def test_a_killed_serve_takes_its_server_along_and_another_can_start(
+    serving: subprocess.Popen[bytes],
+) -> None:
+    running = live.running_server()
+    assert running is not None
+    with pytest.raises(ShoplensError, match=f"a server is running already .process {running.pid}, .*{running.owner}"):
+        serve(http=0, grpc=0, metrics=0)
+    assert live.running_server() == running
+    workers = [pid for pid, parent in _processes() if parent == running.pid]
+    assert len(workers) == 5
+    serving.kill()
+    serving.wait()
+    wait_for(lambda: live.running_server() is None, "the end of the server")
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), "the end of its workers")
 
 
 def _record() -> dict[str, int]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from shoplens.files import digest_json, locked, read_json, replacing_folder, wri
 from shoplens.home import home
 from shoplens.serving.client import is_live, load_model, loaded_models, unload_model
 from shoplens.serving.repository import MODELS, PUBLIC, Description, config_text, in_slot, switch_config
-from shoplens.serving.server import Ports, Server, start_server, stop_server
+from shoplens.serving.server import STOP_TIMEOUT_S, Ports, Server, start_server, stop_server
 
 
 @dataclass(frozen=True)
@@ -203,25 +204,35 @@ def forget_server() -> None:
 
 
 def running_server() -> Running | None:
-    """The server of `shoplens serve`, if it runs and answers; a record whose process has ended counts as none."""
+    """The server of `shoplens serve`, if one runs; a record whose process has ended counts as none.
+
+    A server that is just ending is waited for.
+
+    Raises:
+        ShoplensError: if its process runs and does not answer.
+    """
     path = folder() / "server.json"
     if not path.exists():
         return None
     fields: dict[str, Any] = read_json(path)
     running = Running(**fields)
-    if _started(running.pid) != running.started:
-        return None
-    if not is_live(running.url):
-        raise ShoplensError(
-            f"the Triton server (process {running.pid}, {running.url}) runs but does not answer: "
-            f"see {folder() / 'server.log'}, or end it"
-        )
-    return running
+    deadline = time.monotonic() + STOP_TIMEOUT_S
+    while _started(running.pid) == running.started:
+        if is_live(running.url):
+            return running
+        if time.monotonic() > deadline:
+            raise ShoplensError(
+                f"the Triton server (process {running.pid}, {running.url}) runs but does not answer: "
+                f"see {folder() / 'server.log'}, or end it"
+            )
+        time.sleep(0.1)
+    return None
 
 
 def _started(pid: int) -> str:
-    """When a process began (clock ticks since boot), "" if there is none: a pid alone may have been given anew."""
+    """When a process began (clock ticks since boot), "" if it has ended: a pid alone may have been given anew."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return ""
+    return "" if fields[0] == "Z" else fields[19]
