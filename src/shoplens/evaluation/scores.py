@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from shoplens.evaluation.statistics import Interval, mean_interval
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -43,9 +45,17 @@ def brier_score(probabilities: Floats, truth: Ints) -> Floats:
 
 
 def correct(probabilities: Floats, truth: Ints) -> Floats:
-    """1.0 where the most likely class is the truth (ties: the first class), (n,)."""
+    """1.0 where the most likely class is the truth (ties: the first class), NaN where the forecast is NaN, (n,)."""
     hits: Floats = (probabilities.argmax(axis=1) == truth).astype(np.float64)
+    hits[np.isnan(probabilities).any(axis=1)] = np.nan
     return hits
+
+
+def interval_of(values: Floats, resamples: int, seed: int) -> Interval:
+    """Mean and 95% interval of (n,) values; all NaN if a value is not finite, as a diverged model's are."""
+    if not np.isfinite(values).all():
+        return Interval(np.nan, np.nan, np.nan, len(values))
+    return mean_interval(values, resamples=resamples, seed=seed)
 
 
 def auc(scores: Floats, positive: NDArray[np.bool_]) -> tuple[float, float]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,9 @@ from shoplens.contract.tables import read_listings
 from shoplens.data.galleries import rows_of
 from shoplens.errors import ShoplensError
 from shoplens.evaluation.outcomes import Direction, Model, outcome_rows, read_outcomes, summarise, write_outcomes
-from shoplens.evaluation.scores import correct
+from shoplens.evaluation.scores import correct, interval_of
 from shoplens.evaluation.shallow import Hold, Kind, fit_shallow, score
-from shoplens.evaluation.statistics import Interval, mean_interval, paired_interval
+from shoplens.evaluation.statistics import Interval
 from shoplens.files import read_json, write_json, write_text
 from shoplens.params import EvaluateStarsParams
 from shoplens.progress import counter
@@ -72,6 +73,11 @@ def chance_forecast(labels: HoldoutLabels, train: NDArray[np.bool_], count: int)
     return np.tile(shares, (count, 1))
 
 
+def slice_columns(listings: pa.Table, names: Sequence[str]) -> dict[str, list[str | None]]:
+    """The slice columns of the listings as the outcomes want them: text, or None where unknown."""
+    return {name: [None if v is None else str(v) for v in listings[name].to_pylist()] for name in names}
+
+
 def evaluate_stars(*, data: Path, prepare: Path, embed: Path, out: Path, params: EvaluateStarsParams) -> None:
     """Write outcomes at 100% of the labelled listings, the table over all sizes and the metrics with intervals.
 
@@ -103,7 +109,7 @@ def evaluate_stars(*, data: Path, prepare: Path, embed: Path, out: Path, params:
         metric = METRIC[labels.kind]
         units = listings["listing_id"].filter(pa.array(labels.known)).filter(pa.array(tested)).to_pylist()
         known_test = np.flatnonzero(labels.known)[tested]
-        slices = {name: [str(v) for v in listings[name].take(known_test).to_pylist()] for name in spec.slices}
+        slices = slice_columns(listings.take(known_test), spec.slices)
         tables = []
         for name, forecast in sorted(forecasts.items()):
             model: Model = name  # type: ignore[assignment]
@@ -140,7 +146,7 @@ def _fit_all(
     truth = labels.truth[tested]
     rows: list[dict[str, Any]] = []
     forecasts: dict[str, NDArray[np.float64]] = {}
-    options: dict[str, Any] = {"resamples": params.resamples, "seed": params.seed}
+    options = {"resamples": params.resamples, "seed": params.seed}
     sizes = sorted(set(params.fractions) | {1.0})
     with counter("Hold-out task", len(sizes) * len(embeddings), "fit") as bar:
         for fraction in sizes:
@@ -160,10 +166,10 @@ def _fit_all(
                 forecasts[name] = fit.forecast
                 scores = score(labels.kind, fit.forecast, truth)
                 row = {"share": fraction, "training_listings": len(chosen), "model": name, "n": len(truth)}
-                row |= _cells(METRIC[labels.kind], mean_interval(scores, **options))
+                row |= _cells(METRIC[labels.kind], interval_of(scores, **options))
                 if labels.kind != "regression":
-                    row |= _cells("accuracy", mean_interval(correct(fit.forecast, truth.astype(np.int64)), **options))
-                row |= _cells("gain", paired_interval(reference, scores, **options))
+                    row |= _cells("accuracy", interval_of(correct(fit.forecast, truth.astype(np.int64)), **options))
+                row |= _cells("gain", interval_of(reference - scores, **options))
                 rows.append(row | {"penalty": fit.penalty})
     return forecasts, rows
 

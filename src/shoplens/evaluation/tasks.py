@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,10 @@ from shoplens.contract.spec import read_spec
 from shoplens.contract.tables import read_listings
 from shoplens.data.galleries import rows_of
 from shoplens.data.tasks import Task, read_labels_of
+from shoplens.errors import ShoplensError
 from shoplens.evaluation.outcomes import Direction, Model, outcome_rows, read_outcomes, summarise, write_outcomes
-from shoplens.evaluation.scores import auc, brier_score
-from shoplens.evaluation.statistics import mean_interval
+from shoplens.evaluation.scores import auc, brier_score, correct, interval_of
+from shoplens.evaluation.stars import slice_columns
 from shoplens.files import read_json, write_json, write_text
 from shoplens.models.bundle import load_bundle
 from shoplens.models.heads import TaskHeads, probabilities
@@ -89,7 +89,8 @@ def evaluate_tasks(
     """Write per-listing outcomes, a table with a row for each task and model, and the metrics with intervals.
 
     Raises:
-        ShoplensError: if an input was made from other data, another split or another candidate.
+        ShoplensError: if an input was made from other data, another split or another candidate, or no test listing
+            has a label.
     """
     read_artifact(prepare, "prepare", {"data": data})
     read_artifact(train, "train", {"data": data, "prepare": prepare})
@@ -108,7 +109,7 @@ def evaluate_tasks(
         heads = load_bundle(champion / "encoder").heads
         forecasts["baseline"] = forecasts_of(heads, np.load(embed / "baseline.npy")[tested])
     forecasts["chance"] = {task.name: prior_forecast(task, len(ids)) for task in bundle.heads.tasks}
-    slices = {name: [str(v) for v in listings[name].to_pylist()] for name in spec.slices}
+    slices = slice_columns(listings, spec.slices)
 
     sums = {model: np.zeros(len(ids)) for model in forecasts}
     counts = {model: np.zeros(len(ids)) for model in forecasts}
@@ -131,10 +132,12 @@ def evaluate_tasks(
                 loss = normalised_loss(task, values, truth)
                 sums[model][known] += loss
                 counts[model][known] += 1
-                each = np.square(values - truth) if task.kind == "regression" else 1.0 * (values.argmax(1) == truth)
+                each = np.square(values - truth) if task.kind == "regression" else correct(values, truth)
                 tables.append(outcome_rows(metric, model, units, each, _take(slices, known)))
                 rows.append(_row(task, model, values, truth, each, float(loss.mean()), params))
             bar.update(1)
+    if not rows:
+        raise ShoplensError("listings.parquet: no test listing has a label of any training task; label some")
     for model in forecasts:
         scored = counts[model] > 0
         score = sums[model][scored] / counts[model][scored]
@@ -152,7 +155,7 @@ def evaluate_tasks(
         write_text(folder / "tasks.csv", text.getvalue())
 
 
-def _take(slices: dict[str, list[str]], chosen: NDArray[np.bool_]) -> dict[str, list[str]]:
+def _take(slices: dict[str, list[str | None]], chosen: NDArray[np.bool_]) -> dict[str, list[str | None]]:
     return {
         name: [v for v, keep in zip(values, chosen.tolist(), strict=True) if keep] for name, values in slices.items()
     }
@@ -168,7 +171,7 @@ def _row(
     params: EvaluateTasksParams,
 ) -> dict[str, Any]:
     """A line of tasks.csv: accuracy or root mean squared error with its interval, normalised loss, AUC if binary."""
-    interval = mean_interval(each, resamples=params.resamples, seed=params.seed)
+    interval = interval_of(each, params.resamples, params.seed)
     root = np.sqrt if task.kind == "regression" else float
     row: dict[str, Any] = {
         "task": task.name,
@@ -177,7 +180,7 @@ def _row(
         "model": model,
         "n": interval.n,
         "value": float(root(interval.value)),
-        "low": float(root(max(0.0, interval.low))),
+        "low": float(root(np.maximum(interval.low, 0.0))),
         "high": float(root(interval.high)),
         "normalised_loss": loss,
         "auc": "",
