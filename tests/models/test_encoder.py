@@ -112,6 +112,14 @@ def test_frozen_blocks_keep_their_batch_norm_statistics() -> None:
     assert all(name.startswith("tail.") for name in changed)
 
 
+def test_what_is_cached_before_training_is_what_the_finished_encoder_gives() -> None:
+    encoder, _ = build_model(TrainParams(image_size=32, frozen_blocks=4), TABLE_1[7:9])
+    before = {name: b.clone() for name, b in encoder.named_buffers()}
+    cached = encoder.frozen(photos(8, 32))
+    assert all(torch.equal(b, before[name]) for name, b in encoder.named_buffers()), "the frozen statistics moved"
+    assert torch.equal(cached, encoder.eval().frozen(photos(8, 32)))
+
+
 @pytest.mark.parametrize("frozen_blocks", [0, 6, 9])
 def test_cached_part_and_tail_equal_the_whole(frozen_blocks: int) -> None:
     config = EncoderConfig(

@@ -66,6 +66,7 @@ class PhotoEncoder(nn.Module):
         self.register_buffer("mean", torch.tensor(backbone.mean).mul(255).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(backbone.std).mul(255).view(1, 3, 1, 1), persistent=False)
         self.prefix = nn.Sequential(*backbone.blocks[: config.frozen_blocks]).requires_grad_(False)
+        self.prefix.eval()  # from the start: what is cached before training must not move its statistics
         tail: list[nn.Module] = [*backbone.blocks[config.frozen_blocks :], SpatialMean()]
         if config.embedding_dim is not None:
             tail += [nn.Linear(backbone.features, config.embedding_dim), nn.ReLU()]
