@@ -10,8 +10,8 @@ import pytest
 from serving.tiny import SIZE, TinyEncoder, make_photo, training_path
 
 from shoplens.artifacts import write_artifact
-from shoplens.serving.examples import Gallery, write_examples
-from shoplens.serving.package import build_package
+from shoplens.serving.examples import Gallery, write_embeddings, write_examples
+from shoplens.serving.package import write_models
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +26,7 @@ MakePackage = Callable[..., Path]
 
 @pytest.fixture(scope="session")
 def make_package(tmp_path_factory: pytest.TempPathFactory, galleries: list[Gallery]) -> MakePackage:
-    """Package a tiny encoder for real, once a seed; `lie` replaces the answers that it claims to give."""
+    """Package a tiny encoder, once a seed, without the trial; `lie` claims answers that are not the encoder's."""
     made: dict[tuple[int, bool], Path] = {}
 
     def make(seed: int, lie: bool = False) -> Path:
@@ -37,18 +37,8 @@ def make_package(tmp_path_factory: pytest.TempPathFactory, galleries: list[Galle
             with write_artifact(out, "package", {}, {"seed": seed}) as folder:
                 names = [[f"images/{k}.jpg" for k in range(len(gallery.photos))] for gallery in galleries]
                 write_examples(folder / "examples", galleries, names)
-                build_package(
-                    folder,
-                    encoder=encoder,
-                    size=SIZE,
-                    short_side=None,
-                    weights=f"weights-{seed}",
-                    galleries=galleries,
-                    expected=expected,
-                    requests=20,
-                )
-                if lie:
-                    np.save(folder / "examples" / "served.npy", expected[:, ::-1])
+                write_embeddings(folder / "examples", "served", expected[:, ::-1] if lie else expected)
+                write_models(folder, encoder, size=SIZE, short_side=None, dim=16, weights=f"weights-{seed}")
             made[seed, lie] = out
         return made[seed, lie]
 

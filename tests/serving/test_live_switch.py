@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -48,11 +49,21 @@ def served_by(url: str) -> list[int]:
     return [seed for seed in (1, 2, 3) if np.allclose(answer, wanted(seed), atol=1e-5)]
 
 
-@pytest.fixture
-def serving(live_home: Path, make_package: Callable[..., Path]) -> Iterator[subprocess.Popen[bytes]]:
-    """`shoplens serve` in a process of its own, with encoder 1 deployed as version 1 beforehand."""
-    deploy_version(make_package(1), MODEL, "1")
-    process = subprocess.Popen([sys.executable, "-c", SERVE], env={**os.environ, "SHOPLENS_HOME": str(live_home)})
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory, make_package: Callable[..., Path]) -> Iterator[Path]:
+    """A home folder where encoder 1 was deployed as version 1 without a server running; every test leaves it so."""
+    with pytest.MonkeyPatch.context() as patch:
+        home = tmp_path_factory.mktemp("live")
+        patch.setenv("SHOPLENS_HOME", str(home))
+        patch.delenv("DVC_EXP_NAME", raising=False)
+        deploy_version(make_package(1), MODEL, "1")
+        yield home
+
+
+@contextlib.contextmanager
+def serving() -> Iterator[subprocess.Popen[bytes]]:
+    """`shoplens serve` in a process of its own."""
+    process = subprocess.Popen([sys.executable, "-c", SERVE])
     try:
         wait_for(lambda: live.running_server() is not None, "shoplens serve")
         yield process
@@ -67,12 +78,30 @@ def url() -> str:
     return running.url
 
 
+@pytest.mark.usefixtures("deployed")
 def test_a_server_switches_beside_and_refuses_wrong_values(
-    serving: subprocess.Popen[bytes], make_package: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    make_package: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    with serving() as process:
+        _switch_and_refuse(make_package, monkeypatch)
+        _restart_after_a_workers_death()
+        _a_killed_serve_takes_its_server_along(process)
+    with serving() as process:
+        running = live.running_server()
+        assert running is not None
+        with pytest.raises(ShoplensError, match=f"running already .process {running.pid}, .*{running.owner}"):
+            serve(http=0, grpc=0, metrics=0)
+        assert served_by(url()) == [1]
+        process.terminate()
+        assert process.wait(30) == 0
+        assert not (live.folder() / "server.json").exists()
+        assert not Path(f"/proc/{running.pid}").exists()
+
+
+def _switch_and_refuse(make_package: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     at_start = live.running_server()
     assert served_by(url()) == [1]
-    new, lying = make_package(2), make_package(3, lie=True)
+    new, lying = make_package(2), make_package(1, lie=True)
     answers: list[int | str] = []
     stop = threading.Event()
 
@@ -122,35 +151,26 @@ def test_a_server_switches_beside_and_refuses_wrong_values(
     deploy_version(make_package(1), MODEL, "1")  # as a rollback does
     assert served_by(url()) == [1]
 
+    assert live.running_server() == at_start, "the watchdog restarted a healthy server"
+
+
+def _restart_after_a_workers_death() -> None:
     server = live.running_server()
     assert server is not None
-    assert server == at_start, "the watchdog restarted a healthy server"
-    worker = next(pid for pid, parent in _processes() if parent == server.pid)
-    os.kill(worker, signal.SIGKILL)
+    os.kill(_children(server.pid)[0], signal.SIGKILL)
     wait_for(lambda: _record().get("pid") not in (None, server.pid), "the restart after a worker's death")
     wait_for(lambda: live.running_server() is not None, "the new server")
     assert served_by(url()) == [1]
     assert url() == server.url
 
-    serving.terminate()
-    assert serving.wait(30) == 0
-    assert not (live.folder() / "server.json").exists()
-    assert not Path(f"/proc/{server.pid}").exists()
 
-
-@pytest.mark.usefixtures("live_home")
-def test_a_killed_serve_takes_its_server_along_and_another_can_start(
-    serving: subprocess.Popen[bytes],
-) -> None:
-    running = live.running_server()
-    assert running is not None
-    with pytest.raises(ShoplensError, match=f"a server is running already .process {running.pid}, .*{running.owner}"):
-        serve(http=0, grpc=0, metrics=0)
-    assert live.running_server() == running
-    workers = [pid for pid, parent in _processes() if parent == running.pid]
+def _a_killed_serve_takes_its_server_along(process: subprocess.Popen[bytes]) -> None:
+    server = live.running_server()
+    assert server is not None
+    workers = _children(server.pid)
     assert len(workers) == 5
-    serving.kill()
-    serving.wait()
+    process.kill()
+    process.wait()
     wait_for(lambda: live.running_server() is None, "the end of the server")
     wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), "the end of its workers")
 
@@ -160,31 +180,26 @@ def _record() -> dict[str, int]:
     return json.loads(path.read_text()) if path.exists() else {}
 
 
-def _processes() -> list[tuple[int, int]]:
+def _children(parent: int) -> list[int]:
     found = []
     for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            found.append((int(path.parent.name), int(path.read_text().rpartition(")")[2].split()[1])))
-        except OSError:
-            continue
+        with contextlib.suppress(OSError):
+            if int(path.read_text().rpartition(")")[2].split()[1]) == parent:
+                found.append(int(path.parent.name))
     return found
 
 
-@pytest.mark.usefixtures("live_home")
-def test_deploying_without_a_server_checks_records_and_leaves_no_process(
-    make_package: Callable[..., Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+def test_without_a_server_answers_are_checked_and_recorded_and_no_process_is_left(
+    deployed: Path, make_package: Callable[..., Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(ShoplensError, match="nothing is deployed"):
-        embed_photos([])
-    served = deploy_version(make_package(1), MODEL, "1")
+    served = live.read_live()
+    assert served is not None
+    assert (served.model, served.version, served.weights) == (MODEL, "1", "weights-1")
     assert list(served.answers) == ["listing-0", "listing-1", "listing-2"]
     assert served.answers["listing-2"] == {"used": 4, "corrupt": 0, "cosine": 1.0}
-    state = (live.folder() / "state.json").read_bytes()
+    state = (deployed / "serving" / "state.json").read_bytes()
     assert deploy_version(make_package(1), MODEL, "1") == served
-    assert (live.folder() / "state.json").read_bytes() == state
-    with pytest.raises(ShoplensError, match="not the packaged encoder's"):
-        deploy_version(make_package(3, lie=True), MODEL, "2")
-    assert live.read_live() == served
+    assert (deployed / "serving" / "state.json").read_bytes() == state
 
     (tmp_path / "good.jpg").write_bytes(PHOTOS[0])
     (tmp_path / "bad.jpg").write_bytes(b"x")
@@ -196,11 +211,18 @@ def test_deploying_without_a_server_checks_records_and_leaves_no_process(
     np.testing.assert_array_equal(answer.photos[0].embedding, answer.gallery.embedding)
     assert answer.photos[1].embedding is None
     assert "not a readable JPEG" in str(answer.photos[1].problem)
-    assert not [pid for pid, parent in _processes() if parent == os.getpid() and _is_server(pid)]
+    assert not [pid for pid in _children(os.getpid()) if b"triton" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
-def _is_server(pid: int) -> bool:
-    return b"tritonserver" in Path(f"/proc/{pid}/cmdline").read_bytes()
+@pytest.mark.slow
+@pytest.mark.usefixtures("live_home")
+def test_a_first_deployment_that_answers_wrongly_leaves_nothing_served(make_package: Callable[..., Path]) -> None:
+    with pytest.raises(ShoplensError, match="nothing is deployed"):
+        embed_photos([])
+    with pytest.raises(ShoplensError, match="not the packaged encoder's"):
+        deploy_version(make_package(1, lie=True), MODEL, "1")
+    assert live.read_live() is None
+    assert not list(live.repository().glob("*_v1_*"))
 
 
 @pytest.mark.usefixtures("live_home")

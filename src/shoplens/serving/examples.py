@@ -6,6 +6,7 @@ embeddings and `served.npy` what the package's own server answered in its trial,
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +49,13 @@ def read_examples(folder: Path) -> list[Gallery]:
     """
     rows = read_json(folder / "examples.json")
     return [Gallery(row["listing_id"], [(folder / name).read_bytes() for name in row["photos"]]) for row in rows]
+
+
+def write_embeddings(folder: Path, name: str, embeddings: np.ndarray) -> None:
+    """Write `expected` or `served` embeddings, float32 [galleries, D]."""
+    buffer = io.BytesIO()
+    np.save(buffer, embeddings.astype(np.float32), allow_pickle=False)
+    write_bytes(folder / f"{name}.npy", buffer.getvalue())
 
 
 def read_embeddings(folder: Path, name: str) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +12,11 @@ import numpy as np
 
 from shoplens.artifacts import read_artifact, write_artifact
 from shoplens.errors import ShoplensError
-from shoplens.files import read_json, write_bytes, write_json
+from shoplens.files import read_json, write_json
 from shoplens.params import PackageParams
 from shoplens.progress import progress, say
 from shoplens.serving.client import embed_gallery
-from shoplens.serving.examples import Gallery, write_examples
+from shoplens.serving.examples import Gallery, write_embeddings, write_examples
 from shoplens.serving.onnx_export import Parity, check_parity, compare, export_onnx
 from shoplens.serving.repository import MODELS, VARIANTS, Description, write_repository
 from shoplens.serving.server import running_server
@@ -35,6 +36,7 @@ def package(*, data: Path, prepare: Path, train: Path, embed: Path, out: Path, p
     Raises:
         ShoplensError: if an input does not fit, the encoder cannot be exported, or the server fails.
     """
+    from shoplens.contract.pixels import to_pixels
     from shoplens.models.bundle import load_bundle
 
     read_artifact(prepare, "prepare", {"data": data})
@@ -45,16 +47,16 @@ def package(*, data: Path, prepare: Path, train: Path, embed: Path, out: Path, p
         bundle = load_bundle(train / "encoder")
         galleries, names, expected = choose_examples(data, prepare, embed, params.examples)
         write_examples(folder / "examples", galleries, names)
-        metrics = build_package(
-            folder,
-            encoder=bundle.encoder,
-            size=bundle.transform.size,
-            short_side=bundle.transform.short_side,
-            weights=bundle.config.weights_digest,
-            galleries=galleries,
-            expected=expected,
-            requests=params.latency_requests,
-        )
+        say("package: exporting the encoder to ONNX")
+        size, short_side = bundle.transform.size, bundle.transform.short_side
+        weights = bundle.config.weights_digest
+        write_models(folder, bundle.encoder, size=size, short_side=short_side, dim=expected.shape[1], weights=weights)
+        pixels = (np.stack([to_pixels(photo, size, short_side) for photo in one.photos]) for one in galleries)
+        parity = check_parity(bundle.encoder, folder / "encoder.onnx", pixels)
+        trial = try_server(folder / "repository" / "embedded", galleries, params.latency_requests)
+        write_embeddings(folder / "examples", "expected", expected)
+        write_embeddings(folder / "examples", "served", trial.embeddings)
+        metrics = _metrics(parity, compare(trial.embeddings, expected), trial)
         if metrics["package/served_cosine"]["candidate"]["value"] < params.parity_cosine:
             say(f"package: served answers differ from the training path's by more than cosine {params.parity_cosine}")
         write_json(folder / "metrics.json", {"split": read_json(prepare / "split.json")["hash"], "metrics": metrics})
@@ -87,53 +89,40 @@ def choose_examples(
     return galleries, paths, np.asarray(embeddings[chosen])
 
 
-def build_package(
-    folder: Path,
-    *,
-    encoder: torch.nn.Module,
-    size: int,
-    short_side: int | None,
-    weights: str,
-    galleries: list[Gallery],
-    expected: np.ndarray,
-    requests: int,
-) -> dict[str, Any]:
-    """Fill a package folder (its examples' photos are there already) and measure it.
+def write_models(
+    folder: Path, encoder: torch.nn.Module, *, size: int, short_side: int | None, dim: int, weights: str
+) -> None:
+    """Write `encoder.onnx`, both repositories and `description.json` into a package folder.
 
     Args:
         folder: the package.
-        encoder: uint8 pixels [n, size, size, 3] -> embeddings [n, D].
+        encoder: uint8 pixels [n, size, size, 3] -> embeddings [n, dim].
         size, short_side: the transform.
+        dim: length of an embedding.
         weights: the weights' digest.
-        galleries: the examples.
-        expected: the training path's embeddings of them, [galleries, D].
-        requests: how many gallery requests to time.
 
-    Returns:
-        The metrics, in the shared format.
+    Raises:
+        ShoplensError: if the encoder cannot be expressed in ONNX.
     """
-    from shoplens.contract.pixels import to_pixels
-
-    say("package: exporting the encoder to ONNX")
     onnx = folder / "encoder.onnx"
     export_onnx(encoder, size, onnx)
-    batches = [np.stack([to_pixels(photo, size, short_side) for photo in gallery.photos]) for gallery in galleries]
-    parity = check_parity(encoder, onnx, batches)
-    description = Description(size=size, short_side=short_side, dim=expected.shape[1])
+    description = Description(size=size, short_side=short_side, dim=dim)
     for variant in VARIANTS:
         write_repository(folder / "repository" / variant, description, variant, onnx)
-    write_json(folder / "description.json", {"description": vars(description), "weights": weights})
-    served, corrupt, seconds = try_server(folder / "repository" / "embedded", galleries, requests)
-    for name, embeddings in (("expected", expected), ("served", served)):
-        write_bytes(folder / "examples" / f"{name}.npy", _npy(embeddings.astype(np.float32)))
-    return _metrics(parity, compare(served, expected), corrupt, seconds)
+    write_json(folder / "description.json", {"description": asdict(description), "weights": weights})
 
 
-def try_server(repository: Path, galleries: list[Gallery], requests: int) -> tuple[np.ndarray, int, np.ndarray]:
-    """Load a repository into a real server and ask it, one request at a time.
+@dataclass(frozen=True)
+class Trial:
+    """What a server answered: embeddings [galleries, D], corrupt photos, seconds of each timed request."""
 
-    Returns:
-        Embeddings [galleries, D], corrupt photos, and the seconds that each of `requests` further requests took.
+    embeddings: np.ndarray
+    corrupt: int
+    seconds: np.ndarray
+
+
+def try_server(repository: Path, galleries: list[Gallery], requests: int) -> Trial:
+    """Load a repository into a real server, ask it for every gallery, then time further requests, one after the other.
 
     Raises:
         ShoplensError: if the server does not start, load or answer.
@@ -150,26 +139,18 @@ def try_server(repository: Path, galleries: list[Gallery], requests: int) -> tup
             embed_gallery(server.url, photos)
             seconds.append(time.perf_counter() - start)
     embeddings = np.stack([answer.embedding for answer in answers])
-    return embeddings, sum(answer.corrupt for answer in answers), np.array(seconds)
+    return Trial(embeddings, sum(answer.corrupt for answer in answers), np.array(seconds))
 
 
-def _npy(array: np.ndarray) -> bytes:
-    import io
-
-    buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    return buffer.getvalue()
-
-
-def _metrics(parity: Parity, served: Parity, corrupt: int, seconds: np.ndarray) -> dict[str, Any]:
-    p50, p95 = np.percentile(seconds * 1000, [50, 95])
+def _metrics(parity: Parity, served: Parity, trial: Trial) -> dict[str, Any]:
+    p50, p95 = np.percentile(trial.seconds * 1000, [50, 95])
     rows = {
         "package/parity_cosine": ("higher", "photo", parity.min_cosine, parity.n),
         "package/parity_difference": ("lower", "photo", parity.max_difference, parity.n),
         "package/served_cosine": ("higher", "gallery", served.min_cosine, served.n),
-        "package/served_corrupt": ("lower", "gallery", float(corrupt), served.n),
-        "package/latency_p50_ms": ("lower", "request", float(p50), len(seconds)),
-        "package/latency_p95_ms": ("lower", "request", float(p95), len(seconds)),
+        "package/served_corrupt": ("lower", "gallery", float(trial.corrupt), served.n),
+        "package/latency_p50_ms": ("lower", "request", float(p50), len(trial.seconds)),
+        "package/latency_p95_ms": ("lower", "request", float(p95), len(trial.seconds)),
     }
     return {
         name: {"direction": direction, "unit": unit, "candidate": {"value": value, "low": None, "high": None, "n": n}}

@@ -51,10 +51,12 @@ def serve(*, http: int = 8000, grpc: int = 8001, metrics: int = 8002, host: str 
             problem = trouble(server)
             misses = misses + 1 if problem else 0
             if misses > 1 or not server.alive():
-                say(f"serve: {problem}; starting the server anew")
-                stop_server(server)
-                with live.changing():
-                    server = _start(server.ports, host)
+                with live.changing():  # a deployment may have been switching versions: judge again when it is over
+                    problem = trouble(server)
+                    if problem:
+                        say(f"serve: {problem}; starting the server anew")
+                        stop_server(server)
+                        server = _start(server.ports, host)
                 misses = 0
         say("serve: stopping")
     finally:
