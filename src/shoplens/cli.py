@@ -72,7 +72,8 @@ def _data_commands(parser: argparse.ArgumentParser) -> None:
     demo.add_argument("--out", type=Path, default=Path("data"))
     demo.add_argument("--params", type=Path, default=Path("params.yaml"), help="its section `world` gives the defaults")
     for name, field in WorldParams.model_fields.items():
-        demo.add_argument(f"--{name.replace('_', '-')}", type=field.annotation, help=f"default: {field.default}")
+        kind = int if field.annotation is int else float
+        demo.add_argument(f"--{name.replace('_', '-')}", type=kind, help=f"default: {field.default}")
     icons = commands.add_parser("import", help="make a contract folder from an openly licensed data set")
     icons.add_argument("name", choices=["open-icons"])
     icons.add_argument("--out", type=Path, required=True)

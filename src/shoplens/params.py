@@ -77,7 +77,6 @@ class EvaluateTasksParams(StrictModel):
 class PackageParams(StrictModel):
     """ONNX export, Triton model repository and the trial in a real server."""
 
-    parity_cosine: float = Field(0.9999, gt=0, le=1)
     examples: int = Field(8, ge=1)
     latency_requests: int = Field(60, ge=20)
 

@@ -7,7 +7,7 @@ and resizes exactly as training does (PIL's bilinear filter antialiases, others'
 import io
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 MAX_PIXELS = 50_000_000
@@ -31,6 +31,8 @@ def decode(content: bytes) -> Image.Image:
             upright = ImageOps.exif_transpose(image)
     except BadPhoto:
         raise
+    except UnidentifiedImageError:
+        raise BadPhoto("not a readable JPEG, PNG or WebP") from None
     except Exception as error:  # Pillow raises a dozen types on hostile bytes, and serving must survive each of them
         raise BadPhoto(f"not a readable JPEG, PNG or WebP ({error})") from None
     if upright.has_transparency_data:

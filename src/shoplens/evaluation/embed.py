@@ -22,7 +22,7 @@ from shoplens.models.bundle import load_bundle, weights_digest
 from shoplens.models.encoder import EncoderConfig, PhotoEncoder, pool_galleries
 from shoplens.models.memory import keep_freed_pages
 from shoplens.params import EmbedParams
-from shoplens.progress import counter
+from shoplens.progress import counter, say
 
 GALLERIES_A_SEGMENT = 256
 
@@ -60,8 +60,11 @@ def embed_galleries(
         pooled: np.ndarray = pool_galleries(torch.cat(parts), counts).cpu().numpy()
         return pooled
 
-    with counter(f"Embeddings of the {what}", len(set(keys)), "gallery") as bar:
-        bar.update(sum(key in segments for key in set(keys)))
+    total, done = len(set(keys)), sum(key in segments for key in set(keys))
+    if 0 < done < total:
+        say(f"Embeddings of the {what}: {done} of {total} galleries are there from an earlier run")
+    with counter(f"Embeddings of the {what}", total, "gallery") as bar:
+        bar.update(done)
         for count in fill(segments, keys, produce, GALLERIES_A_SEGMENT):
             bar.update(count)
     return segments.gather(segments.places(keys))

@@ -19,7 +19,7 @@ from shoplens.files import digest_json
 from shoplens.home import home
 from shoplens.models.bundle import weights_digest
 from shoplens.models.encoder import PhotoEncoder
-from shoplens.progress import counter
+from shoplens.progress import counter, say
 
 
 def photos_at_once(device: torch.device) -> int:
@@ -50,8 +50,10 @@ class FrozenRows:
         fits = self._bound // row_bytes
         wanted = self._digests[: int(fits)]
         make_room(self._segments.folder.parent, self._segments.folder, self._bound)
-        done = sum(digest in self._segments for digest in set(wanted))
-        with counter("Frozen part of the encoder", total=len(set(wanted)), unit="photo") as bar:
+        total, done = len(set(wanted)), sum(digest in self._segments for digest in set(wanted))
+        if 0 < done < total:
+            say(f"Frozen part of the encoder: {done} of {total} photos are there from an earlier run")
+        with counter("Frozen part of the encoder", total=total, unit="photo") as bar:
             bar.update(done)
             for count in fill(self._segments, wanted, self._make, SEGMENT_ROWS):
                 bar.update(count)

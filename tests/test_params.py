@@ -1,0 +1,53 @@
+"""params.yaml and the recipes are strict: an unknown key is an error with a suggestion."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from shoplens.errors import ShoplensError
+from shoplens.params import Params, parse_params, read_params
+from shoplens.stages import STAGES
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize(
+    "path", [ROOT / "params.yaml", *sorted((ROOT / "recipes").glob("*.yaml"))], ids=lambda p: p.name
+)
+def test_committed_parameters_are_valid(path: Path) -> None:
+    if not path.name.endswith("gate.yaml"):
+        read_params(path)
+
+
+def test_params_yaml_states_every_parameter() -> None:
+    stated = yaml.safe_load((ROOT / "params.yaml").read_text())
+    known = Params().model_dump(by_alias=True)
+    assert {name: set(section) for name, section in stated.items()} == {n: set(s) for n, s in known.items()}
+
+
+def test_an_unknown_key_names_the_file_and_the_nearest_key(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text("train:\n  learning_rat: 0.1\n")
+    with pytest.raises(ShoplensError, match=r"p\.yaml: train\.learning_rat: unknown key; did you mean 'learning_rate'"):
+        read_params(tmp_path / "p.yaml")
+
+
+@pytest.mark.parametrize(
+    ("value", "key"),
+    [
+        ({"train": {"max_epochs": 0}}, "train.max_epochs"),
+        ({"train": {"learning_rate": float("nan")}}, "train.learning_rate"),
+        ({"train": {"loss": "mse"}}, "train.loss"),
+        ({"world": {"listings": "many"}}, "world.listings"),
+        ([], "whole file"),
+    ],
+)
+def test_a_wrong_value_names_its_key(value: object, key: str) -> None:
+    with pytest.raises(ShoplensError, match=key):
+        parse_params(value, "params.yaml")
+
+
+def test_every_stage_section_exists() -> None:
+    for stage in STAGES:
+        if stage.section:
+            assert Params().section(stage.section)

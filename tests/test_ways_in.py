@@ -1,0 +1,131 @@
+"""One real `dvc repro` and one real `pipeline.py run` on a tiny world, with the real services."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from shoplens.artifacts import read_artifact
+from shoplens.params import Params, WorldParams
+from shoplens.promotion.registry import champion_version
+from shoplens.stages import STAGES
+from shoplens.world.render import render_world
+
+ROOT = Path(__file__).parents[1]
+WORLD = WorldParams(listings=160, seed=3)
+PARAMS = {
+    "world": WORLD.model_dump(),
+    "train": {
+        "frozen_blocks": 8,
+        "image_size": 48,
+        "embedding_dim": 16,
+        "head_width": 8,
+        "max_epochs": 1,
+        "learning_rate": 0.001,
+    },
+    "evaluate-stars": {"fractions": [1.0], "resamples": 200},
+    "evaluate-tasks": {"resamples": 200},
+    "package": {"examples": 2, "latency_requests": 20},
+}
+# A world this small proves nothing about quality: the policy only asks for what must hold at any size.
+POLICY = {
+    "version": 1,
+    "bootstrap": True,
+    "rules": [
+        {"kind": "floor", "name": "served as trained", "metric": "package/served_cosine", "at_least": 0.9999},
+        {"kind": "non_inferiority", "name": "stars", "metric": "stars/rps", "margin": 1.0, "min_n": 5},
+    ],
+}
+
+
+def call(folder: Path, *command: str, home: Path) -> subprocess.CompletedProcess[str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "SHOPLENS_HOME": str(home)}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def metrics_of(artifacts: Path) -> dict[str, object]:
+    names = ("evaluate-stars", "evaluate-tasks", "train")
+    return {name: json.loads((artifacts / name / "metrics.json").read_text()) for name in names}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout with a tiny world of its own: the committed dvc.yaml, other parameters."""
+    folder = tmp_path_factory.mktemp("project")
+    for name in (".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore", "dvc.yaml"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    (folder / "params.yaml").write_text(yaml.safe_dump({**Params().model_dump(by_alias=True, mode="json"), **PARAMS}))
+    (folder / "gate.yaml").write_text(yaml.safe_dump(POLICY))
+    render_world(folder / "data", WORLD)
+    for command in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "add", "-q", "data"], ["git", "add", "-A"]):
+        assert call(folder, *command, home=folder / ".shoplens").returncode == 0
+    commit = ["git", "-c", "user.name=test", "-c", "user.email=test@example.org", "commit", "-q", "-m", "tiny world"]
+    assert call(folder, *commit, home=folder / ".shoplens").returncode == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def reproduced(project: Path) -> Path:
+    done = call(project, sys.executable, "-m", "dvc", "repro", home=project / ".shoplens")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return project
+
+
+def test_dvc_repro_runs_every_stage_and_serves_the_promoted_version(reproduced: Path) -> None:
+    artifacts = reproduced / "artifacts"
+    for stage in STAGES:
+        inputs = {n: artifacts / n for n in stage.inputs if n not in ("data", "policy")}
+        read_artifact(artifacts / stage.name, stage.name, inputs)
+    assert json.loads((artifacts / "gate" / "decision.json").read_text())["promote"] is True
+    served = json.loads((artifacts / "deploy" / "receipt.json").read_text())
+    assert served["version"] == "1"
+    assert min(answer["cosine"] for answer in served["answers"].values()) > 0.9999
+    assert "promot" in (artifacts / "report" / "report.html").read_text().lower()
+
+
+def test_a_second_repro_changes_nothing(reproduced: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOPLENS_HOME", str(reproduced / ".shoplens"))
+    before = (reproduced / "dvc.lock").read_bytes()
+    artifacts = {p: p.read_bytes() for p in (reproduced / "artifacts").rglob("artifact.json")}
+    status = call(reproduced, "git", "status", "--porcelain", home=reproduced / ".shoplens").stdout
+    done = call(reproduced, sys.executable, "-m", "dvc", "repro", home=reproduced / ".shoplens")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (reproduced / "dvc.lock").read_bytes() == before
+    assert {p: p.read_bytes() for p in (reproduced / "artifacts").rglob("artifact.json")} == artifacts
+    assert call(reproduced, "git", "status", "--porcelain", home=reproduced / ".shoplens").stdout == status
+    assert champion_version("shoplens-encoder", "champion") == "1"
+    assert "Running stage 'train'" not in done.stdout
+
+
+def test_the_summary_says_what_a_person_wants_to_know(reproduced: Path) -> None:
+    done = call(reproduced, "shoplens", "summary", home=reproduced / ".shoplens")
+    for part in ("PROMOTED", "stars/rps", "shoplens-encoder version 1, alias champion", "report.html", "cosine"):
+        assert part in done.stdout
+
+
+def test_the_kubeflow_graph_gives_the_same_metrics_and_decision(reproduced: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    done = call(
+        tmp_path,
+        sys.executable,
+        str(ROOT / "pipeline.py"),
+        "run",
+        *("--data", str(reproduced / "data"), "--out", str(out)),
+        *("--params", str(reproduced / "params.yaml"), "--policy", str(reproduced / "gate.yaml")),
+        home=tmp_path / "store",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert metrics_of(out / "artifacts") == metrics_of(reproduced / "artifacts")
+    ours, theirs = (
+        json.loads((folder / "artifacts" / "gate" / "decision.json").read_text()) for folder in (out, reproduced)
+    )
+    assert ours["promote"] is theirs["promote"] is True
+    assert [rule["status"] for rule in ours["rules"]] == [rule["status"] for rule in theirs["rules"]]
