@@ -169,8 +169,14 @@ def test_a_second_run_computes_nothing_again(run: Run, monkeypatch: pytest.Monke
     def no_work(*_: object) -> torch.Tensor:
         raise AssertionError("computed again")
 
-    for name in ("frozen", "finish"):
-        monkeypatch.setattr(PhotoEncoder, name, no_work)
+    frozen = PhotoEncoder.frozen
+
+    def one_photo_at_most(self: PhotoEncoder, pixels: torch.Tensor) -> torch.Tensor:
+        assert len(pixels) == 1, "more than the one photo that tells a row's size"
+        return frozen(self, pixels)
+
+    monkeypatch.setattr(PhotoEncoder, "finish", no_work)
+    monkeypatch.setattr(PhotoEncoder, "frozen", one_photo_at_most)
     assert {path.name: path.read_bytes() for path in run.go().out.iterdir()} == first
 
 
