@@ -60,3 +60,8 @@ def test_all_problems_are_reported_at_once():
     with pytest.raises(ShoplensError) as caught:
         parse_policy(policy(FLOOR | {"metrc": "x"}, EQUAL | {"margin": -1}), "gate.yaml")
     assert len(str(caught.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize("name", ["gate.yaml", "recipes/open-icons.gate.yaml"])
+def test_committed_policies_are_valid(name: str) -> None:
+    assert read_policy(Path(__file__).parents[2] / name).rules
