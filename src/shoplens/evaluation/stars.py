@@ -140,8 +140,6 @@ def _fit_all(
 
     A row's gain is the reference's score minus the model's, paired by listing: above 0 beats ImageNet transfer.
     """
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
     train = np.flatnonzero(part == "train")
     order = np.random.default_rng(params.seed).permutation(train)
     checked, tested = part == "validation", part == "test"
@@ -150,8 +148,7 @@ def _fit_all(
     forecasts: dict[str, NDArray[np.float64]] = {}
     options = {"resamples": params.resamples, "seed": params.seed}
     sizes = sorted(set(params.fractions) | {1.0})
-    # many small products: threads of BLAS that wait for each other cost up to 30 times when a core is busy elsewhere
-    with threadpool_limits(1, "blas"), counter("Hold-out task", len(sizes) * len(embeddings), "fit") as bar:
+    with counter("Hold-out task", len(sizes) * len(embeddings), "fit") as bar:
         for fraction in sizes:
             chosen = order[: max(1, round(fraction * len(order)))]
             fits = {}
