@@ -20,7 +20,7 @@ GALLERIES = 6
 
 
 def run() -> list[Row]:
-    """Measure a batch of 6 galleries, lengths spread evenly within 5..44, EfficientNet-Lite0 at 96 px, tail from block 7 on."""
+    """Measure 6 galleries, lengths spread evenly within 5..44, EfficientNet-Lite0 at 96 px, tail from block 7 on."""
     keep_freed_pages()
     torch.manual_seed(0)
     config = EncoderConfig(backbone="efficientnet_lite0", frozen_blocks=6, transform=Transform(size=96))

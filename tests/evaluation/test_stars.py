@@ -165,6 +165,17 @@ def test_outcomes_carry_the_slices_of_their_listings(make: Make) -> None:
     assert outcome.slices["market"].tolist() == [["north", "south"][int(unit[1:]) % 2] for unit in outcome.units]
 
 
+def test_outcomes_of_every_size_are_kept_for_pooling(make: Make) -> None:
+    run = make("ordinal", {"candidate": telling(truth_of()), "reference": noise()}).go()
+    sizes, whole = read_outcomes(run.out / "sizes.parquet"), read_outcomes(run.out / "outcomes.parquet")
+    for row in run.rows:
+        found = sizes[f"stars/rps@{float(row['share']):g}"][row["model"]]
+        assert found.values.mean() == pytest.approx(float(row["rps"]))
+        assert found.units.tolist() == whole["stars/rps"]["candidate"].units.tolist()
+    for model in ("candidate", "reference", "chance"):
+        assert (sizes["stars/accuracy@1"][model].values == whole["stars/accuracy"][model].values).all()
+
+
 def test_an_unknown_slice_stays_unknown() -> None:
     table = pa.table({"market": pa.array(["a", None]), "is_new": pa.array([None, True])})
     assert stars.slice_columns(table, ["market", "is_new"]) == {"market": ["a", None], "is_new": [None, "True"]}

@@ -1,7 +1,8 @@
 """Stage evaluate-stars: the hold-out task, which no encoder was trained on (Booking, section 4.1 and Table 2).
 
 The same shallow head is fitted on each model's gallery embeddings at 20 to 100% of the labelled training listings,
-tuned on validation and reported on test. The gate uses the outcomes at 100%.
+tuned on validation and reported on test. The gate uses the outcomes at 100%; sizes.parquet holds those of every size,
+as metrics `stars/rps@0.2` and so on, for whoever pools several runs.
 """
 
 from __future__ import annotations
@@ -95,30 +96,30 @@ def evaluate_stars(*, data: Path, prepare: Path, embed: Path, out: Path, params:
     for name in ("train", "validation", "test"):
         if not (part == name).any():
             raise ShoplensError(f"listings.parquet: no {name} listing has a {spec.holdout.name}; label some")
+    models: tuple[Model, ...] = ("candidate", "baseline", "reference")
     embeddings = {
-        name: np.load(embed / f"{name}.npy")[labels.known]
-        for name in ("candidate", "baseline", "reference")
-        if (embed / f"{name}.npy").is_file()
+        model: np.load(embed / f"{model}.npy")[labels.known] for model in models if (embed / f"{model}.npy").is_file()
     }
     inputs = {"data": data, "prepare": prepare, "embed": embed}
     with write_artifact(out, "evaluate-stars", inputs, params.model_dump(mode="json")) as folder:
         tested = part == "test"
-        truth = labels.truth[tested]
-        forecasts, rows = _fit_all(labels, part, embeddings, params)
-        forecasts["chance"] = chance_forecast(labels, part == "train", int(tested.sum()))
-        metric = METRIC[labels.kind]
         units = listings["listing_id"].filter(pa.array(labels.known)).filter(pa.array(tested)).to_pylist()
         known_test = np.flatnonzero(labels.known)[tested]
         slices = slice_columns(listings.take(known_test), spec.slices)
-        tables = []
-        for name, forecast in sorted(forecasts.items()):
-            model: Model = name  # type: ignore[assignment]
-            tables.append(outcome_rows(f"stars/{metric}", model, units, score(labels.kind, forecast, truth), slices))
-            if labels.kind != "regression":
-                hits = correct(forecast, truth.astype(np.int64))
-                tables.append(outcome_rows("stars/accuracy", model, units, hits, slices))
-        write_outcomes(folder / "outcomes.parquet", tables)
-        directions: dict[str, Direction] = {f"stars/{metric}": "lower", "stars/accuracy": "higher"}
+        scores, rows = _fit_all(labels, part, embeddings, params)
+        chance = chance_forecast(labels, part == "train", len(units))
+        scores[1.0]["chance"] = _scores(labels.kind, chance, labels.truth[tested])
+
+        def tables(share: float, suffix: str = "") -> list[pa.Table]:
+            return [
+                outcome_rows(f"stars/{metric}{suffix}", model, units, values, slices)
+                for model, found in scores[share].items()
+                for metric, values in found.items()
+            ]
+
+        write_outcomes(folder / "outcomes.parquet", tables(1.0))
+        write_outcomes(folder / "sizes.parquet", [t for share in scores for t in tables(share, f"@{share:g}")])
+        directions: dict[str, Direction] = {f"stars/{METRIC[labels.kind]}": "lower", "stars/accuracy": "higher"}
         split_hash = read_json(prepare / "split.json")["hash"]
         outcomes = read_outcomes(folder / "outcomes.parquet")
         summary = summarise(outcomes, directions, split_hash, resamples=params.resamples, seed=params.seed)
@@ -130,13 +131,22 @@ def evaluate_stars(*, data: Path, prepare: Path, embed: Path, out: Path, params:
         write_text(folder / "stars.csv", text.getvalue())
 
 
+Metrics = dict[str, NDArray[np.float64]]
+"""Metric (`rps`, `accuracy`) -> its value on each test listing."""
+
+
+def _scores(kind: Kind, forecast: NDArray[np.float64], truth: NDArray[Any]) -> Metrics:
+    found = {METRIC[kind]: score(kind, forecast, truth)}
+    return found if kind == "regression" else found | {"accuracy": correct(forecast, truth.astype(np.int64))}
+
+
 def _fit_all(
     labels: HoldoutLabels,
     part: NDArray[Any],
-    embeddings: dict[str, NDArray[np.float32]],
+    embeddings: dict[Model, NDArray[np.float32]],
     params: EvaluateStarsParams,
-) -> tuple[dict[str, NDArray[np.float64]], list[dict[str, Any]]]:
-    """Forecasts on test at the largest size, and a row for each size and model; smaller sizes nest in larger ones.
+) -> tuple[dict[float, dict[Model, Metrics]], list[dict[str, Any]]]:
+    """Every model's scores on test at each size, and a row for each of them; smaller sizes nest in larger ones.
 
     A row's gain is the reference's score minus the model's, paired by listing: above 0 beats ImageNet transfer.
     """
@@ -145,33 +155,32 @@ def _fit_all(
     checked, tested = part == "validation", part == "test"
     truth = labels.truth[tested]
     rows: list[dict[str, Any]] = []
-    forecasts: dict[str, NDArray[np.float64]] = {}
+    scores: dict[float, dict[Model, Metrics]] = {}
     options = {"resamples": params.resamples, "seed": params.seed}
     sizes = sorted(set(params.fractions) | {1.0})
+    metric = METRIC[labels.kind]
     with counter("Hold-out task", len(sizes) * len(embeddings), "fit") as bar:
-        for fraction in sizes:
-            chosen = order[: max(1, round(fraction * len(order)))]
-            fits = {}
-            for name, features in embeddings.items():
-                fits[name] = fit_shallow(
+        for share in sizes:
+            chosen = order[: max(1, round(share * len(order)))]
+            scores[share], penalties = {}, {}
+            for model, features in embeddings.items():
+                fit = fit_shallow(
                     labels.kind,
                     len(labels.classes),
                     Hold(features[chosen], labels.truth[chosen]),
                     Hold(features[checked], labels.truth[checked]),
                     features[tested],
                 )
+                scores[share][model], penalties[model] = _scores(labels.kind, fit.forecast, truth), fit.penalty
                 bar.update(1)
-            reference = score(labels.kind, fits["reference"].forecast, truth)
-            for name, fit in fits.items():
-                forecasts[name] = fit.forecast
-                scores = score(labels.kind, fit.forecast, truth)
-                row = {"share": fraction, "training_listings": len(chosen), "model": name, "n": len(truth)}
-                row |= _cells(METRIC[labels.kind], interval_of(scores, **options))
-                if labels.kind != "regression":
-                    row |= _cells("accuracy", interval_of(correct(fit.forecast, truth.astype(np.int64)), **options))
-                row |= _cells("gain", interval_of(reference - scores, **options))
-                rows.append(row | {"penalty": fit.penalty})
-    return forecasts, rows
+            reference = scores[share]["reference"][metric]
+            for model, found in scores[share].items():
+                row = {"share": share, "training_listings": len(chosen), "model": model, "n": len(truth)}
+                for name, values in found.items():
+                    row |= _cells(name, interval_of(values, **options))
+                row |= _cells("gain", interval_of(reference - found[metric], **options))
+                rows.append(row | {"penalty": penalties[model]})
+    return scores, rows
 
 
 def _cells(name: str, interval: Interval) -> dict[str, float]:
