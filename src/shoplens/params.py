@@ -39,15 +39,15 @@ class TrainParams(StrictModel):
     seed: int = Field(1, ge=0)
     backbone: str = "efficientnet_lite0"
     pretrained: Literal["package", "download", "none"] = "package"
-    frozen_blocks: int = Field(6, ge=0)
+    frozen_blocks: int = Field(7, ge=0)
     image_size: int = Field(96, ge=32, le=1024)
     short_side: int | None = Field(None, ge=32, le=2048)
-    embedding_dim: int | None = Field(None, ge=2)
+    embedding_dim: int | None = Field(256, ge=2)
     head_width: int = Field(128, ge=2)
     loss: Literal["pseudo_uniform", "kendall"] = "pseudo_uniform"
-    learning_rate: float = Field(1e-4, gt=0)
+    learning_rate: float = Field(1e-3, gt=0)
     batch_galleries: int = Field(16, ge=1)
-    max_epochs: int = Field(12, ge=1)
+    max_epochs: int = Field(8, ge=1)
     patience: int = Field(1, ge=1)
     cache_gib: float = Field(8.0, ge=0)
     workers: int = Field(0, ge=0)
