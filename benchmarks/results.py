@@ -105,7 +105,7 @@ def main() -> None:
     parser.add_argument("--only", choices=PARTS, action="append", help="a part; may be given several times")
     parser.add_argument("--worlds", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=10, help="candidates of part gate")
-    parser.add_argument("--listings", type=int, help="size of a world (default: params.yaml's)")
+    parser.add_argument("--listings", type=int, help="a trial: worlds of this size, of other seeds")
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     parser.add_argument("--date", default=today, help="the date on the page (default: today)")
     arguments = parser.parse_args()
@@ -118,7 +118,8 @@ def main() -> None:
             world = params.world.model_copy(update={"listings": arguments.listings})
             params = params.model_copy(update={"world": world})
         commit = rules_commit()
-        seeds = [world_seed(commit, number) for number in range(1, arguments.worlds + 1)]
+        trial = arguments.listings is not None
+        seeds = [world_seed(commit, number, trial) for number in range(1, arguments.worlds + 1)]
         for part in arguments.only or PARTS:
             if part == "stars":
                 measure_stars(work, params, seeds)
@@ -128,7 +129,7 @@ def main() -> None:
                 measure_icons(work, params)
         from benchmarks.results_page import write_page
 
-        write_page(arguments.out, work, params, commit, arguments.date)
+        write_page(arguments.out, work, params, arguments.date, trial)
     except ShoplensError as error:
         sys.exit(f"results: {error}")
 

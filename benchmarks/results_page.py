@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.runs import git
+from benchmarks.runs import git, rules_history
 from benchmarks.timing import machine
 from shoplens.artifacts import read_artifact
 from shoplens.evaluation.outcomes import Outcomes, Scores, read_outcomes
@@ -115,7 +115,8 @@ def tasks_table(runs: Mapping[str, Path]) -> str:
                 areas.setdefault(row["task"], []).append(f"{float(row['auc']):.2f}")
     lines = [
         "Binary and multiclass: accuracy against the majority class, gain in points. Regression: root mean squared"
-        " error against the training mean, gain as the share of the squared error removed. 95% intervals over listings.",
+        " error against the training mean, gain as the share of the squared error removed. 95% intervals over"
+        " listings.",
         "",
         "| task | kind | test n | majority or mean | multi-task | gain | AUC, a run each |",
         "|---|---|---:|---:|---:|---|---|",
@@ -161,7 +162,7 @@ def _missing(part: str) -> str:
     return f"Not measured yet: `python -m benchmarks.results --only {part}`."
 
 
-def write_page(out: Path, work: Path, params: Params, rules: str, date: str) -> None:
+def write_page(out: Path, work: Path, params: Params, date: str, trial: bool) -> None:
     """Write the page from all parts that the work folder has; a part that was not measured is named as such.
 
     Raises:
@@ -181,13 +182,17 @@ def write_page(out: Path, work: Path, params: Params, rules: str, date: str) -> 
     page = [
         "# Results",
         "",
-        "Written by `make results`; no number here is typed by hand. Nothing was tuned on these results: the world's"
-        " rules were committed before anything was trained on it, and the seeds of the worlds follow from that commit's"
-        " hash (`sha256(hash + number) mod 2^31`).",
+        "**A trial on small worlds of other seeds: it shows that the measurement runs, and no result.**"
+        if trial
+        else "Written by `make results`; no number here is typed by hand, and none is used to choose a setting.",
+        "",
+        "The seeds of the worlds follow from the hash of the last commit that touched the world's rules"
+        f" (`sha256(hash + {'trial + ' if trial else ''}number) mod 2^31`), so nobody picked them.",
         "",
         f"- date: {date}",
         f"- commit: {git('rev-parse', 'HEAD')}{dirty}",
-        f"- commit of the world's rules: {rules}",
+        "- commits that touched the world's rules, the latest first:",
+        *(f"  - {line}" for line in rules_history()),
         f"- machine: {machine().split(', load')[0]}",
         f"- time: {sum(seconds.values()) / 60:.0f} minutes for {len(seconds)} steps",
         f"- world: {params.world.listings} listings, label noise {params.world.label_noise}",

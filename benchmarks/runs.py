@@ -47,9 +47,19 @@ def rules_commit() -> str:
     return git("log", "-1", "--format=%H", "--", *RULES)
 
 
-def world_seed(commit: str, number: int) -> int:
-    """The seed of world `number` (1, 2, ...): sha256 of the rules' commit hash and the number, modulo 2^31."""
-    return int(hashlib.sha256(f"{commit}{number}".encode()).hexdigest(), 16) % 2**31
+def world_seed(commit: str, number: int, trial: bool = False) -> int:
+    """The seed of world `number` (1, 2, ...): sha256 of the rules' commit hash and the number, modulo 2^31.
+
+    A trial of the measurement itself gets other seeds: a smaller world of the same seed holds the same first listings,
+    and nobody should have seen results on those of the page.
+    """
+    text = f"{commit}{'trial' if trial else ''}{number}"
+    return int(hashlib.sha256(text.encode()).hexdigest(), 16) % 2**31
+
+
+def rules_history() -> list[str]:
+    """The commits that touched the rules, the latest first: short hash, time, subject."""
+    return git("log", "--format=%h, %cI: %s", "--", *RULES).splitlines()
 
 
 def code_of(paths: Iterable[str]) -> str:

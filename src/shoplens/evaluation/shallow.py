@@ -71,7 +71,7 @@ def fit_shallow(kind: Kind, classes: int, train: Hold, validation: Hold, test: S
     spread[spread < 1e-6] = 1.0
     parts = [(x - mean) / spread for x in (train.features, validation.features, test[usable])]
     best: tuple[float, ShallowFit] | None = None
-    # thousands of small products: BLAS threads that wait for each other cost up to 30 times on a busy machine
+    # thousands of small products: on a busy machine BLAS threads mostly wait for each other (docs/speed.md)
     with threadpool_limits(1, "blas"):
         for penalty, forecast in _path(kind, classes, parts, train.truth):
             loss = float(score(kind, forecast[0], validation.truth).mean())
