@@ -85,6 +85,11 @@ def test_the_package_is_whole_and_its_metrics_measure_it(packaged: Path, stages:
     assert counts["package/latency_p95_ms"] == 20
 
 
+def test_the_trial_server_leaves_nothing_in_the_package(packaged: Path) -> None:
+    """Bytecode would be in the digests, and DVC, which leaves it out, would restore a package with files missing."""
+    assert [path for path in packaged.rglob("*") if path.suffix == ".pyc" or path.name == "__pycache__"] == []
+
+
 def test_examples_are_the_test_listings_bytes_and_embeddings(packaged: Path, stages: dict[str, Path]) -> None:
     examples = read_examples(packaged / "examples")
     assert [(gallery.listing_id, len(gallery.photos)) for gallery in examples] == [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from dataclasses import asdict, dataclass
@@ -15,7 +16,7 @@ from shoplens.errors import ShoplensError
 from shoplens.files import read_json, write_json
 from shoplens.params import PackageParams
 from shoplens.progress import progress, say
-from shoplens.serving.client import embed_gallery
+from shoplens.serving.client import GalleryAnswer, embed_gallery
 from shoplens.serving.examples import Gallery, write_embeddings, write_examples
 from shoplens.serving.onnx_export import Parity, check_parity, compare, export_onnx
 from shoplens.serving.repository import MODELS, VARIANTS, Description, write_repository
@@ -122,22 +123,29 @@ class Trial:
 def try_server(repository: Path, galleries: list[Gallery], requests: int) -> Trial:
     """Load a repository into a real server, ask it for every gallery, then time further requests, one after the other.
 
+    The server gets a copy, because its Python writes bytecode beside the models; neither a package's digest nor what DVC
+    restores of it may depend on that.
+
     Raises:
         ShoplensError: if the server does not start, load or answer.
     """
-    with (
-        tempfile.TemporaryDirectory() as scratch,
-        running_server(repository, Path(scratch) / "server.log", models=MODELS) as server,
-    ):
-        answers = [embed_gallery(server.url, gallery.photos) for gallery in galleries]
-        seconds = []
-        for number in progress(range(requests), "package: timing gallery requests", unit="request"):
-            photos = galleries[number % len(galleries)].photos
-            start = time.perf_counter()
-            embed_gallery(server.url, photos)
-            seconds.append(time.perf_counter() - start)
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = Path(shutil.copytree(repository, Path(scratch) / "repository"))
+        with running_server(copy, Path(scratch) / "server.log", models=MODELS) as server:
+            answers, seconds = _ask(server.url, galleries, requests)
     embeddings = np.stack([answer.embedding for answer in answers])
     return Trial(embeddings, sum(answer.corrupt for answer in answers), np.array(seconds))
+
+
+def _ask(url: str, galleries: list[Gallery], requests: int) -> tuple[list[GalleryAnswer], list[float]]:
+    answers = [embed_gallery(url, gallery.photos) for gallery in galleries]
+    seconds = []
+    for number in progress(range(requests), "package: timing gallery requests", unit="request"):
+        photos = galleries[number % len(galleries)].photos
+        start = time.perf_counter()
+        embed_gallery(url, photos)
+        seconds.append(time.perf_counter() - start)
+    return answers, seconds
 
 
 def _metrics(parity: Parity, served: Parity, trial: Trial) -> dict[str, Any]:
