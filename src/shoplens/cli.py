@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
 from pathlib import Path
 
@@ -179,6 +180,11 @@ def main(argv: list[str] | None = None) -> None:
         print("shoplens: interrupted; the next run goes on where this one stopped", file=sys.stderr)
         code = 130
     except BrokenPipeError:
+        code = 1
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        print(f"shoplens: {error.strerror}: make room and run it again; earlier results are whole", file=sys.stderr)
         code = 1
     sys.exit(code)
 
