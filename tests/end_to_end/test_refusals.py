@@ -1,0 +1,160 @@
+"""From training to the live server: an honest candidate is promoted, spoiled ones are refused, production untouched."""
+
+from __future__ import annotations
+
+import html
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from end_to_end.conftest import Honest
+from end_to_end.production import (
+    HERE,
+    JUDGED,
+    PARAMS,
+    Production,
+    baseline_of,
+    changed,
+    cosines,
+    decision_of,
+    run_stages,
+    trained_answers,
+)
+
+from shoplens.contract.spec import read_spec
+from shoplens.contract.split import bucket, split_of
+from shoplens.errors import ShoplensError
+from shoplens.stages import Layout
+from shoplens.world.render import render_world
+
+pytestmark = pytest.mark.slow
+NUMBER = r"-?[\d.]+(e-\d+)?"
+
+
+def shuffle_training_labels(data: Path, out: Path) -> Path:
+    """A copy in which every training listing has the task labels of another one; the hold-out is as it was."""
+    shutil.copytree(data, out)
+    listings = pq.read_table(out / "listings.parquet")
+    split = [split_of(bucket(name)) for name in listings["listing_id"].to_pylist()]
+    training = np.flatnonzero(np.array(split) == "train")
+    source = np.arange(len(listings))
+    source[training] = np.random.default_rng(0).permutation(training)
+    for task in read_spec(data).tasks:
+        place = listings.column_names.index(task.name)
+        column = listings[task.name].take(pa.array(source))
+        listings = listings.set_column(place, listings.schema.field(place), column)
+    pq.write_table(listings, out / "listings.parquet")
+    return out
+
+
+def check_refused(layout: Layout, metric: str, against: str, status: str = "fail") -> dict[str, Any]:
+    """The decision is a no; a reason names metric, candidate, opponent and interval; the page shows it."""
+    decision = decision_of(layout.artifacts)
+    assert decision["promote"] is False
+    pattern = (
+        rf": {status}: {metric}: candidate {NUMBER}, {against} {NUMBER}: (better|worse) by {NUMBER} "
+        rf"\(95% bounds {NUMBER} \.\. {NUMBER}\), m\w+ be (better|worse) by {NUMBER}, n = \d+"
+    )
+    reasons = [reason for reason in decision["reasons"] if re.search(pattern, reason)]
+    assert reasons, f"no reason like {pattern} in {decision['reasons']}"
+    page = html.unescape((layout.path("report") / "report.html").read_text())
+    for reason in decision["reasons"]:
+        assert reason.split(": ", 2)[2] in page
+    return decision
+
+
+def check_registration_refuses(layout: Layout) -> None:
+    """Register raises with the reasons and writes nothing, and deploy has nothing to work on."""
+    with pytest.raises(ShoplensError, match="the gate says no, production is untouched") as refusal:
+        run_stages(layout, PARAMS, "register")
+    for reason in decision_of(layout.artifacts)["reasons"]:
+        assert reason in str(refusal.value)
+    with pytest.raises(ShoplensError, match=r"register.* missing: run the stage"):
+        run_stages(layout, PARAMS, "deploy")
+
+
+def test_an_honest_candidate_is_promoted_and_served_as_trained(honest: Honest) -> None:
+    artifacts = honest.layout.artifacts
+    decision = decision_of(artifacts)
+    assert decision["promote"] is True
+    assert baseline_of(artifacts) is None
+    assert honest.alias == "1"
+    assert cosines(honest.answers, trained_answers(artifacts, honest.shown)).min() > 0.9999
+    assert cosines(honest.answers[:1], honest.answers[1:2])[0] < 0.999, "all galleries have the same embedding"
+    honest.check_untouched()
+
+
+def test_inside_a_dvc_experiment_nothing_is_registered_or_deployed(
+    judged: tuple[Layout, Production], tmp_path: Path
+) -> None:
+    layout, _ = judged
+    own = Layout(layout.data, layout.policy, tmp_path / "artifacts")
+    for name in ("validate", "prepare", "train", *JUDGED):
+        own.path(name).parent.mkdir(exist_ok=True)
+        own.path(name).symlink_to(layout.path(name))
+    empty = Production(tmp_path / "home")
+    for stage in ("register", "deploy"):
+        done = empty.cli(own, HERE / "small_world.yaml", stage, DVC_EXP_NAME="try-this")
+        assert done.returncode == 0, done.stderr
+        assert f"{stage}: inside a DVC experiment nothing is" in done.stdout + done.stderr
+    assert empty.alias() is None
+    assert not (tmp_path / "home" / "serving" / "state.json").exists()
+
+
+def test_shuffled_training_labels_are_refused(honest: Honest, tmp_path: Path) -> None:
+    layout = honest.sibling(tmp_path, shuffle_training_labels(honest.layout.data, tmp_path / "data"))
+    with honest.production.here():
+        run_stages(layout, PARAMS, "validate", "prepare", "train", *JUDGED)
+    assert baseline_of(layout.artifacts) == honest.alias
+    check_refused(layout, "tasks/score", "chance")
+    check_refused(layout, "tasks/score", "baseline")
+    done = honest.production.cli(layout, HERE / "small_world.yaml", "register")
+    assert done.returncode == 1
+    assert "the gate says no, production is untouched" in done.stderr
+    for reason in decision_of(layout.artifacts)["reasons"]:
+        assert reason in done.stderr
+    assert "Traceback" not in done.stderr
+    honest.check_untouched()
+
+
+def test_an_encoder_whose_training_was_mostly_skipped_is_refused_against_the_champion(
+    honest: Honest, tmp_path: Path
+) -> None:
+    layout = honest.sibling(tmp_path)
+    with honest.production.here():
+        run_stages(layout, changed(max_epochs=1), "train", *JUDGED)
+        decision = check_refused(layout, "tasks/score", "baseline")
+        assert baseline_of(layout.artifacts) == honest.alias
+        floors = [rule["status"] for rule in decision["rules"] if rule["kind"] == "floor"]
+        assert set(floors) == {"pass"}, "only the comparison with the champion shows what is wrong with it"
+        check_registration_refuses(layout)
+    honest.check_untouched()
+
+
+@pytest.fixture(scope="module")
+def dead_world(tmp_path_factory: pytest.TempPathFactory, honest: Honest) -> Layout:
+    """The small world with stars that no photo shows, prepared."""
+    folder = tmp_path_factory.mktemp("dead")
+    render_world(folder / "data", PARAMS.world.model_copy(update={"star_signal": 0.0}))
+    layout = honest.sibling(folder, folder / "data")
+    with honest.production.here():
+        run_stages(layout, PARAMS, "validate", "prepare")
+    return layout
+
+
+# The same seed makes the champion's very weights, whose baseline is what the champion replaced: nothing.
+@pytest.mark.parametrize(("seed", "baseline"), [(2, "1"), (1, None)], ids=["against the champion", "no baseline"])
+def test_a_world_without_star_signal_is_refused_by_the_floor(
+    honest: Honest, dead_world: Layout, seed: int, baseline: str | None
+) -> None:
+    with honest.production.here():
+        run_stages(dead_world, changed(seed=seed), "train", *JUDGED)
+        assert baseline_of(dead_world.artifacts) == baseline
+        check_refused(dead_world, "stars/rps", "chance")
+        check_registration_refuses(dead_world)
+    honest.check_untouched()
