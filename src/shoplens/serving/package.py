@@ -123,8 +123,8 @@ class Trial:
 def try_server(repository: Path, galleries: list[Gallery], requests: int) -> Trial:
     """Load a repository into a real server, ask it for every gallery, then time further requests, one after the other.
 
-    The server gets a copy, because its Python writes bytecode beside the models; neither a package's digest nor what DVC
-    restores of it may depend on that.
+    The server gets a copy, because its Python writes bytecode beside the models, on which neither a package's digest
+    nor what DVC restores of it may depend.
 
     Raises:
         ShoplensError: if the server does not start, load or answer.
