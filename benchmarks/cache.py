@@ -17,11 +17,13 @@ from benchmarks.timing import Row, compare, show
 from shoplens.data.segments import Segments
 from shoplens.models.encoder import EncoderConfig, PhotoEncoder, Transform
 from shoplens.models.memory import keep_freed_pages
+from shoplens.params import TrainParams, read_params
 
 
-def measure(backbone: str, frozen_blocks: int, size: int, photos: int, batch: int, repeats: int, folder: Path) -> Row:
+def measure(train: TrainParams, photos: int, batch: int, repeats: int, folder: Path) -> Row:
     """One configuration; weights are random, which costs the same."""
     torch.manual_seed(0)
+    backbone, frozen_blocks, size = train.backbone, train.frozen_blocks, train.image_size
     config = EncoderConfig(backbone=backbone, frozen_blocks=frozen_blocks, transform=Transform(size=size))
     encoder = PhotoEncoder(config).train()
     pixels = torch.randint(0, 256, (photos, size, size, 3), dtype=torch.uint8)
@@ -59,10 +61,12 @@ def measure(backbone: str, frozen_blocks: int, size: int, photos: int, batch: in
 def run() -> list[Row]:
     """The default run's encoder and the Booking recipe's."""
     keep_freed_pages()
+    root = Path(__file__).parents[1]
+    default, booking = (read_params(root / name).train for name in ("params.yaml", "recipes/booking.yaml"))
     with tempfile.TemporaryDirectory() as folder:
         return [
-            measure("efficientnet_lite0", 6, 96, photos=256, batch=64, repeats=5, folder=Path(folder)),
-            measure("vgg16", 4, 224, photos=8, batch=8, repeats=3, folder=Path(folder)),
+            measure(default, photos=256, batch=64, repeats=5, folder=Path(folder)),
+            measure(booking, photos=8, batch=8, repeats=3, folder=Path(folder)),
         ]
 
 

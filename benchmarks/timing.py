@@ -19,7 +19,7 @@ class Row:
         claim: what ours does.
         instead: what a user would pick instead.
         ours_s, instead_s: median seconds.
-        limit: the ratio that the saved arithmetic alone allows, or None where counting operations says nothing.
+        limit: the ratio of multiply-adds (backward counted as two forward), or None where counting says nothing.
     """
 
     claim: str
@@ -79,7 +79,7 @@ def machine() -> str:
 def table(rows: Sequence[Row]) -> str:
     """A Markdown table."""
     lines = [
-        "| ours | instead | ours, s | instead, s | times faster | arithmetic allows |",
+        "| ours | instead | ours, s | instead, s | times faster | multiply-adds alone |",
         "|---|---|---:|---:|---:|---:|",
     ]
     for row in rows:
