@@ -166,6 +166,9 @@ class Trainer:
 
         The validation loss is the pseudo-uniform total for both losses: Kendall's own total can fall for ever by
         shrinking the scales, and the two methods stop by the same yardstick.
+
+        Raises:
+            ShoplensError: if a loss is not finite.
         """
         state = self.progress
         while state.epoch < self.params.max_epochs and state.epoch - 1 - state.best_epoch < self.params.patience:
@@ -173,6 +176,8 @@ class Trainer:
             losses = self.validation_losses()
             with torch.inference_mode():
                 value = float(self.plain(torch.from_numpy(losses).float().to(self.device)))
+            if not math.isfinite(value):
+                raise ShoplensError(f"validation loss is {value} in epoch {state.epoch + 1}: lower train.learning_rate")
             if value < state.best_loss:
                 state.best_loss, state.best_epoch = value, state.epoch
                 parts = {"encoder": self.encoder, "heads": self.heads}
