@@ -1,4 +1,4 @@
-"""Stages as processes of their own, to be killed for real: `shoplens STAGE` with a prelude that hurries its caches."""
+"""Stages as processes of their own, to be killed for real: `shoplens STAGE` with small-grained caches."""
 
 from __future__ import annotations
 
@@ -18,9 +18,14 @@ from shoplens.errors import ShoplensError
 from shoplens.params import Params, TrainParams
 
 EAGER = """
-import shoplens.evaluation.embed as embed, shoplens.models.activations as activations, shoplens.training.loop as loop
+import time
+import shoplens.data.segments as segments, shoplens.evaluation.embed as embed
+import shoplens.models.activations as activations, shoplens.training.loop as loop
 activations.SEGMENT_ROWS, embed.GALLERIES_A_SEGMENT, loop.CHECKPOINT_SECONDS = 8, 4, -1.0
+append = segments.Segments.append
+segments.Segments.append = lambda *arguments: (time.sleep(0.05), append(*arguments))
 """
+"""Small segments, each in its time, and a checkpoint after every batch: what a kill hits is work half done."""
 
 
 def start(root: Path, stage: str, train: TrainParams, prelude: str = EAGER) -> subprocess.Popen[str]:
@@ -53,7 +58,7 @@ def kill_when(root: Path, stage: str, train: TrainParams, condition: Callable[[]
     process = start(root, stage, train)
     deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline and not condition():
-        time.sleep(0.001)
+        time.sleep(0.01)
     if process.poll() is None:
         os.kill(process.pid, signal.SIGKILL)
     said = process.communicate()[1]
