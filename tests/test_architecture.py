@@ -35,7 +35,9 @@ def test_a_package_imports_only_what_is_below_it(package: str) -> None:
 @pytest.mark.parametrize("package", ["contract", "world"])
 def test_contract_and_world_know_nobody(package: str) -> None:
     for path in (SOURCE / package).rglob("*.py"):
-        assert imports_of(path) <= {*FLOOR, package}, path
+        # The contact sheet draws photos for docs/world.md as a reader of the contract sees them; nothing imports it.
+        allowed = {"contract"} if path.name == "sheet.py" else set()
+        assert imports_of(path) <= {*FLOOR, package, *allowed}, path
 
 
 def test_the_floor_knows_nobody() -> None:
