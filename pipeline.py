@@ -29,7 +29,7 @@ from components.report import report
 from components.train import train
 from components.validate import validate
 from shoplens.contract.spec import read_spec
-from shoplens.errors import ShoplensError
+from shoplens.errors import ShoplensError, system_error
 from shoplens.files import canonical_json, write_bytes
 from shoplens.kubeflow import section_text
 from shoplens.local_run import run_graph
@@ -221,6 +221,12 @@ def main(argv: list[str] | None = None) -> int:
         return run(graph, Layout(args.data.absolute(), args.policy, out / "artifacts"))
     except ShoplensError as error:
         print(error, file=sys.stderr)
+        return 2
+    except OSError as error:
+        readable = system_error(error)
+        if readable is None:
+            raise
+        print(readable, file=sys.stderr)
         return 2
 
 

@@ -50,6 +50,8 @@ def test_changed_inputs_are_noticed(artifact: Path, source: Path) -> None:
         (lambda a: (a / "sub" / "weights").unlink(), "is missing"),
         (lambda a: (a / "artifact.json").unlink(), "is missing"),
         (lambda a: (a / "artifact.json").write_text("{"), "not valid JSON"),
+        (lambda a: (a / "artifact.json").write_text("[]"), "is not what a stage writes: run stage train again"),
+        (lambda a: (a / "artifact.json").write_text('{"stage": "train"}'), "is not what a stage writes"),
     ],
 )
 def test_damage_is_refused(artifact: Path, damage: object, message: str) -> None:

@@ -65,6 +65,8 @@ def test_nothing_starts_when_a_file_is_wrong(
     broken.write_text("train:\n  sed: 3\n")
     for wrong, message in (
         (("--data", tmp_path / "nowhere"), "dataset.yaml is missing"),
+        (("--data", broken), "dataset.yaml is missing"),
+        (("--data", tiny_data, "--params", tmp_path), "Is a directory; correct the path"),
         (("--data", tiny_data, "--params", broken), "train.sed: unknown key; did you mean 'seed'?"),
         (("--data", tiny_data, "--policy", broken), "broken.yaml"),
         (("--data", tiny_data, "--policy", tmp_path / "no.yaml"), "no.yaml is missing"),

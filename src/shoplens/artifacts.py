@@ -80,6 +80,8 @@ def read_artifact(path: Path, stage: str, inputs: Mapping[str, Path] | None = No
             input is not the one that it was made from.
     """
     passport = read_json(path / PASSPORT)
+    if not isinstance(passport, dict) or not {"stage", "params", "inputs", "files"} <= passport.keys():
+        raise ShoplensError(f"{path / PASSPORT} is not what a stage writes: run stage {stage} again")
     if passport["stage"] != stage:
         raise ShoplensError(f"{path} was written by stage {passport['stage']}, not {stage}")
     for name, digest in passport["files"].items():

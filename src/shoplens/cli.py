@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import sys
 from pathlib import Path
 
-from shoplens.errors import ShoplensError
+from shoplens.errors import ShoplensError, system_error
 from shoplens.params import WorldParams, read_params
 from shoplens.progress import say
 from shoplens.stages import BY_NAME, STAGES, Layout, run_stage
@@ -182,9 +181,10 @@ def main(argv: list[str] | None = None) -> None:
     except BrokenPipeError:
         code = 1
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        readable = system_error(error)
+        if readable is None:
             raise
-        print(f"shoplens: {error.strerror}: make room and run it again; earlier results are whole", file=sys.stderr)
+        print(f"shoplens: {readable}", file=sys.stderr)
         code = 1
     sys.exit(code)
 
