@@ -39,7 +39,9 @@ def test_an_unknown_key_names_the_file_and_the_nearest_key(tmp_path: Path) -> No
         ({"train": {"learning_rate": float("nan")}}, "train.learning_rate"),
         ({"train": {"loss": "mse"}}, "train.loss"),
         ({"world": {"listings": "many"}}, "world.listings"),
-        ([], "whole file"),
+        ({"evaluate-stars": {"fractions": [0.5, 2]}}, "evaluate-stars.fractions.1"),
+        ([], "whole file.: must be keys with values"),
+        (None, "whole file.: must be keys with values"),
     ],
 )
 def test_a_wrong_value_names_its_key(value: object, key: str) -> None:

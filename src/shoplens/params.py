@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -63,7 +63,7 @@ class EvaluateStarsParams(StrictModel):
     """The hold-out task: the same shallow head on every model's embeddings."""
 
     seed: int = Field(1, ge=0)
-    fractions: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8, 1.0)
+    fractions: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.2, 0.4, 0.6, 0.8, 1.0)
     resamples: int = Field(10_000, ge=100)
 
 

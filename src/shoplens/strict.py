@@ -13,12 +13,19 @@ from shoplens.errors import ShoplensError
 
 
 class StrictModel(BaseModel):
-    """Base of everything that users write as YAML: frozen, no unknown keys, no silent conversion."""
+    """Base of everything that users write as YAML: frozen, no unknown keys; "3" is 3, and 3.5 is no integer."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
 
 
 Model = TypeVar("Model", bound=BaseModel)
+
+PLAIN = {
+    "model_type": "must be keys with values",
+    "dict_type": "must be keys with values",
+    "tuple_type": "must be a list",
+}
+"""Words for YAML, where pydantic's are about Python."""
 
 
 def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
@@ -40,7 +47,7 @@ def describe_errors(error: ValidationError, model: type[BaseModel], source: str)
     lines = []
     for item in error.errors():
         key = ".".join(str(part) for part in item["loc"]) or "(whole file)"
-        message = item["msg"]
+        message = PLAIN.get(item["type"], item["msg"])
         if item["type"] == "extra_forbidden":
             known = _known_keys(model, item["loc"])
             near = difflib.get_close_matches(str(item["loc"][-1]), known, n=1)
@@ -69,8 +76,8 @@ def read_yaml(model: type[Model], path: Path) -> Model:
     """
     try:
         value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ShoplensError(f"{path} is missing") from None
+    except (FileNotFoundError, NotADirectoryError):
+        raise ShoplensError(f"{path} is missing: name another one, or run this in the folder that has it") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ShoplensError(f"{path}: not valid YAML: {error}") from None
     return parse(model, value, str(path))
