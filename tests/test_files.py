@@ -5,6 +5,7 @@ import math
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -47,6 +48,9 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
 def test_broken_json_names_file_and_line(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{\n"x": }')
     with pytest.raises(ShoplensError, match=r"a\.json:2: not valid JSON"):
+        read_json(tmp_path / "a.json")
+    (tmp_path / "a.json").write_bytes(b'{"x": "\xff"}')
+    with pytest.raises(ShoplensError, match=r"a\.json: not valid JSON \(not UTF-8\)"):
         read_json(tmp_path / "a.json")
 
 
@@ -93,3 +97,22 @@ def test_a_held_lock_is_a_clear_error(tmp_path: Path) -> None:
         locked(tmp_path / "lock", "the model", wait_s=0.1),
     ):
         pass
+
+
+def test_waiting_for_a_lock_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("shoplens.files.SILENT_S", 0.05)
+    holder = threading.Thread(target=_hold, args=(tmp_path / "lock", held := threading.Event()))
+    holder.start()
+    held.wait()
+    with locked(tmp_path / "lock", "the model", wait_s=20):
+        pass
+    holder.join()
+    assert capsys.readouterr().err == "another process is writing the model; waiting for it, at most 20 s\n"
+
+
+def _hold(path: Path, held: threading.Event) -> None:
+    with locked(path, "the model"):
+        held.set()
+        time.sleep(0.5)

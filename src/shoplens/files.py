@@ -15,6 +15,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from shoplens.errors import ShoplensError
+from shoplens.progress import say
+
+SILENT_S = 2.0
+"""Waiting for a lock longer than this is said."""
 
 
 def canonical_json(value: Any) -> str:
@@ -81,11 +85,13 @@ def read_json(path: Path) -> Any:
         ShoplensError: if the file is missing or not JSON.
     """
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ShoplensError(f"{path} is missing: run the stage that writes it first") from None
     except json.JSONDecodeError as error:
         raise ShoplensError(f"{path}:{error.lineno}: not valid JSON ({error.msg}); delete it and run again") from None
+    except UnicodeDecodeError:
+        raise ShoplensError(f"{path}: not valid JSON (not UTF-8); delete it and run again") from None
 
 
 @contextlib.contextmanager
@@ -124,7 +130,13 @@ def locked(path: Path, what: str, wait_s: float = 600.0) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
     try:
-        lock.acquire(timeout=wait_s)
+        try:
+            lock.acquire(timeout=min(wait_s, SILENT_S))
+        except Timeout:
+            if wait_s <= SILENT_S:
+                raise
+            say(f"another process is writing {what}; waiting for it, at most {wait_s:.0f} s")
+            lock.acquire(timeout=wait_s - SILENT_S)
     except Timeout:
         raise ShoplensError(f"another process is still writing {what} (lock {path}); wait for it or end it") from None
     try:
