@@ -1,10 +1,15 @@
 """The command line says in one message what the user has to mend, and does not destroy what is not its own."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+from shoplens.artifacts import write_artifact
 from shoplens.cli import main
+from shoplens.files import write_json
+from shoplens.stages import BY_NAME, STAGES, Layout
+from shoplens.summary import summary
 
 
 def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
@@ -33,3 +38,52 @@ def test_outside_of_a_project_the_missing_file_is_named(
     for command in ("train", "rollback"):
         assert "params.yaml is missing: name another one, or run this in the folder" in refused(capsys, command)
     assert "nothing is deployed" in refused(capsys, "serve")
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Layout:
+    """A run that was promoted and served: every stage's folder with its passport, and what the summary reads."""
+    layout = Layout(tmp_path / "data", tmp_path / "gate.yaml", tmp_path / "artifacts")
+    layout.data.mkdir()
+    (layout.data / "dataset.yaml").write_text("name: toy")
+    layout.policy.write_text("version: 1")
+    written = {
+        "gate": ("decision.json", {"promote": True, "reasons": ["stars: pass: 0.1"]}),
+        "register": ("receipt.json", {"model": "m", "version": "7", "alias": "champion"}),
+        "deploy": ("receipt.json", {"version": "7", "answers": {"a": {"cosine": 1.0, "used": 3}}}),
+    }
+    for stage in STAGES:
+        inputs = {name: layout.path(name) for name in stage.inputs}
+        with write_artifact(layout.path(stage.name), stage.name, inputs, {}) as folder:
+            if stage.name in written:
+                write_json(folder / written[stage.name][0], written[stage.name][1])
+    return layout
+
+
+def test_the_summary_of_a_finished_run(finished: Layout) -> None:
+    text = summary(finished)
+    for part in ("PROMOTED", "stars: pass", "m version 7, alias champion", "1 galleries (3 photos", "report.html"):
+        assert part in text
+
+
+@pytest.mark.parametrize("stage", [stage.name for stage in STAGES[:-4]])
+def test_the_summary_of_a_run_that_failed_early_does_not_tell_an_earlier_ones_decision(
+    finished: Layout, stage: str
+) -> None:
+    shutil.rmtree(finished.path(stage))  # as DVC does before it runs a stage
+    assert f"stage {stage} did not finish" in summary(finished)
+    assert "PROMOTED" not in summary(finished)
+
+
+def test_the_summary_of_other_data_does_not_tell_an_earlier_decision(finished: Layout) -> None:
+    (finished.data / "dataset.yaml").write_text("name: other")
+    assert "stage validate did not finish, or what it reads has changed since" in summary(finished)
+
+
+def test_the_summary_inside_an_experiment_does_not_speak_of_a_promotion(finished: Layout) -> None:
+    for name in ("register", "deploy"):
+        inputs = {key: finished.path(key) for key in BY_NAME[name].inputs}
+        with write_artifact(finished.path(name), name, inputs, {}) as folder:
+            write_json(folder / "receipt.json", {"skipped": "inside a DVC experiment"})
+    assert "ALLOWED by the gate; production is untouched: inside a DVC experiment" in summary(finished)
+    assert "PROMOTED" not in summary(finished)

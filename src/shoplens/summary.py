@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from shoplens.artifacts import PASSPORT, digest_of
-from shoplens.stages import Layout
+from shoplens.files import read_json
+from shoplens.stages import BY_NAME, STAGES, Layout
 
 
 def _read(path: Path) -> Any:
-    return json.loads(path.read_text()) if path.is_file() else None
+    return read_json(path) if path.is_file() else None
 
 
 def _interval(entry: dict[str, Any] | None) -> str:
@@ -36,23 +36,37 @@ def _metric_lines(metrics: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _of_this_run(layout: Layout, stage: str, source: str) -> Any:
-    """A stage's receipt if it was made from `source` as it is now, else None: it did not run, or failed."""
-    passport = _read(layout.path(stage) / PASSPORT)
-    if passport is None or passport["inputs"].get(source) != digest_of(layout.path(source)):
-        return None
-    return _read(layout.path(stage) / "receipt.json")
+def _unfinished(layout: Layout) -> list[str]:
+    """The stages whose output is missing or was made from other inputs than those at hand, and all that follow them.
+
+    A stage that fails leaves the outputs of later stages as an earlier run wrote them.
+    """
+    paths = {name: layout.path(name) for name in ("data", "policy", *BY_NAME)}
+    now = {name: digest_of(path) for name, path in paths.items() if path.exists()}
+    found: list[str] = []
+    for stage in STAGES:
+        made_from = (_read(paths[stage.name] / PASSPORT) or {"inputs": {}})["inputs"]
+        if any(name in found or name not in now or now[name] != made_from.get(name) for name in stage.inputs):
+            found.append(stage.name)
+    return found
 
 
 def summary(layout: Layout) -> str:
-    """A readable account of the last run in `layout.artifacts`; stages that did not run are named as such."""
+    """A readable account of the last run in `layout.artifacts`; a run that stopped before the gate has none."""
+    unfinished = _unfinished(layout)
+    if "gate" in unfinished:
+        return (
+            f"No decision in {layout.artifacts} about what is here now: stage {unfinished[0]} did not finish, or what "
+            "it reads has changed since. Production is as it was."
+        )
     decision = _read(layout.path("gate") / "decision.json")
-    if decision is None:
-        return f"No decision in {layout.artifacts}: the run stopped before the gate."
-    receipt = _of_this_run(layout, "register", "gate")
-    served = _of_this_run(layout, "deploy", "register") if receipt else None
+    receipt, served = (
+        None if stage in unfinished else _read(layout.path(stage) / "receipt.json") for stage in ("register", "deploy")
+    )
     if not decision["promote"]:
         verdict = "REFUSED: production is untouched"
+    elif receipt and "skipped" in receipt:
+        verdict = f"ALLOWED by the gate; production is untouched: {receipt['skipped']}"
     elif served:
         verdict = "PROMOTED"
     else:
@@ -77,7 +91,8 @@ def summary(layout: Layout) -> str:
             if known
             else f"Served   nothing new: {served['skipped']}"
         )
-    lines.append(f"Report   {layout.path('report') / 'report.html'}")
+    if "report" not in unfinished:
+        lines.append(f"Report   {layout.path('report') / 'report.html'}")
     return "\n".join(lines)
 
 
