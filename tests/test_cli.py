@@ -1,13 +1,17 @@
 """The command line says in one message what the user has to mend, and does not destroy what is not its own."""
 
+import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from shoplens.artifacts import write_artifact
 from shoplens.cli import main
 from shoplens.files import write_json
+from shoplens.serving.client import GalleryAnswer
+from shoplens.serving.serve import Embedded, PhotoAnswer
 from shoplens.stages import BY_NAME, STAGES, Layout
 from shoplens.summary import summary
 
@@ -38,6 +42,39 @@ def test_outside_of_a_project_the_missing_file_is_named(
     for command in ("train", "rollback"):
         assert "params.yaml is missing: name another one, or run this in the folder" in refused(capsys, command)
     assert "nothing is deployed" in refused(capsys, "serve")
+
+
+def test_the_demo_does_not_replace_somebody_elses_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "dataset.yaml").write_text("name: my-homes\n")
+    said = refused(capsys, "data", "demo", "--listings", 20, "--out", tmp_path / "own")
+    assert "own exists and holds something else (dataset.yaml does not start with 'name: demo-marketplace')" in said
+    assert (tmp_path / "own" / "dataset.yaml").read_text() == "name: my-homes\n"
+
+
+def test_the_demo_replaces_an_earlier_one(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        with pytest.raises(SystemExit) as ended:
+            main(["data", "demo", "--listings", "20", "--seed", str(seed), "--out", str(tmp_path / "demo")])
+        assert ended.value.code == 0
+
+
+def test_parameters_that_were_named_must_be_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = refused(capsys, "data", "demo", "--params", tmp_path / "no.yaml", "--out", tmp_path / "demo")
+    assert "no.yaml is missing" in said
+
+
+def test_embedding_photos_names_the_one_that_cannot_be_used(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = [PhotoAnswer(Path("good.jpg"), np.ones(2), None), PhotoAnswer(Path("bad.jpg"), None, "truncated")]
+    answer = Embedded("3", GalleryAnswer(np.ones(2), used=1, corrupt=1), photos)
+    monkeypatch.setattr("shoplens.serving.serve.embed_photos", lambda _: answer)
+    with pytest.raises(SystemExit) as ended:
+        main(["embed", "good.jpg", "bad.jpg"])
+    said = capsys.readouterr()
+    assert (ended.value.code, said.err) == (0, "bad.jpg is left out: truncated\n")
+    assert json.loads(said.out) == {"version": "3", "used": 1, "corrupt": 1, "embedding": [1.0, 1.0]}
 
 
 @pytest.fixture

@@ -7,11 +7,13 @@ import sys
 from pathlib import Path
 
 from shoplens.errors import ShoplensError, system_error
+from shoplens.files import check_replaceable
 from shoplens.params import WorldParams, read_params
 from shoplens.progress import say
 from shoplens.stages import BY_NAME, STAGES, Layout, run_stage
 from shoplens.strict import parse
 
+PARAMS = Path("params.yaml")
 EXAMPLES = """examples:
   shoplens data demo --listings 300 --out /tmp/small   render a small demo marketplace
   shoplens data check data                             list every problem of a contract folder
@@ -53,14 +55,14 @@ def _parser() -> argparse.ArgumentParser:
 
     rollback = commands.add_parser("rollback", help="put the previous version back, in the registry and the server")
     rollback.add_argument("--to", help="version to go back to (default: the one that the champion replaced)")
-    rollback.add_argument("--params", type=Path, default=Path("params.yaml"))
+    rollback.add_argument("--params", type=Path, default=PARAMS, help="its section `register` names model and alias")
     return parser
 
 
 def _layout_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, default=Path("data"), help="contract folder (default: data)")
     parser.add_argument("--policy", type=Path, default=Path("gate.yaml"), help="promotion policy (default: gate.yaml)")
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="parameters or a recipe")
+    parser.add_argument("--params", type=Path, default=PARAMS, help="parameters or a recipe")
     parser.add_argument("--artifacts", type=Path, default=Path("artifacts"), help="one folder a stage in here")
 
 
@@ -70,7 +72,7 @@ def _data_commands(parser: argparse.ArgumentParser) -> None:
     check.add_argument("folder", type=Path)
     demo = commands.add_parser("demo", help="render the demo marketplace")
     demo.add_argument("--out", type=Path, default=Path("data"))
-    demo.add_argument("--params", type=Path, default=Path("params.yaml"), help="its section `world` gives the defaults")
+    demo.add_argument("--params", type=Path, help=f"its section `world` gives the defaults (default: {PARAMS}, if any)")
     for name, field in WorldParams.model_fields.items():
         kind = int if field.annotation is int else float
         demo.add_argument(f"--{name.replace('_', '-')}", type=kind, help=f"default: {field.default}")
@@ -91,10 +93,12 @@ def _data(arguments: argparse.Namespace) -> int:
     if arguments.data_command == "demo":
         from shoplens.world.render import render_world
 
-        base = read_params(arguments.params).world if arguments.params.is_file() else WorldParams()
+        file = arguments.params or PARAMS
+        base = read_params(file).world if arguments.params or file.is_file() else WorldParams()
         given = {name: getattr(arguments, name) for name in WorldParams.model_fields}
         changed = {name: value for name, value in given.items() if value is not None}
         world = parse(WorldParams, base.model_dump() | changed, "shoplens data demo")
+        check_replaceable(arguments.out, "dataset.yaml", "name: demo-marketplace\n")
         render_world(arguments.out, world)
         say(f"Wrote {world.listings} listings to {arguments.out}")
         return 0
@@ -116,6 +120,9 @@ def _embed_photos(photos: list[Path]) -> int:
 
     answer = embed_photos(photos)
     gallery = answer.gallery
+    for photo in answer.photos:
+        if photo.problem:
+            say(f"{photo.path} is left out: {photo.problem}")
     found = {"version": answer.version, "used": gallery.used, "corrupt": gallery.corrupt}
     print(json.dumps(found | {"embedding": [round(float(x), 6) for x in gallery.embedding]}))
     return 0

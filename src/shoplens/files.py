@@ -120,6 +120,27 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
         raise
 
 
+def check_replaceable(folder: Path, file: str, start: str) -> None:
+    """Refuse to replace a folder that somebody else filled.
+
+    Args:
+        folder: may be missing or empty.
+        file: a file in it by which its writer knows it.
+        start: what that file starts with.
+
+    Raises:
+        ShoplensError: if it is no folder, or holds something else.
+    """
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    known = folder / file
+    if not known.is_file() or not known.read_text(errors="replace").startswith(start):
+        raise ShoplensError(
+            f"{folder} exists and holds something else ({file} does not start with {start.strip()!r}): name another "
+            "folder, or remove it first"
+        )
+
+
 @contextlib.contextmanager
 def locked(path: Path, what: str, wait_s: float = 600.0) -> Iterator[None]:
     """Hold the lock file `path` (released by the system when the process dies).

@@ -19,7 +19,7 @@ import yaml
 from shoplens.contract import columns as c
 from shoplens.contract.store import SEPARATOR
 from shoplens.errors import ShoplensError
-from shoplens.files import locked, replacing_folder, write_text
+from shoplens.files import check_replaceable, locked, replacing_folder, write_text
 from shoplens.home import home
 from shoplens.importers.open_icons_catalogue import Emoji, read_catalogue
 from shoplens.importers.open_icons_download import fetch
@@ -119,16 +119,9 @@ def import_open_icons(out: Path, cache: Path | None = None) -> None:
     Raises:
         ShoplensError: if `out` holds something else, a package cannot be had, or resvg-py is missing.
     """
-    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not _is_import(out))):
-        raise ShoplensError(f"{out} exists and is not an {NAME} folder: name another one, or remove it first")
+    check_replaceable(out, c.SPEC_FILE, f"name: {NAME}\n")
     cache = cache or home() / "downloads"
     tarballs = {package.name: fetch(package, cache) for package in PACKAGES}
     with locked(out.parent / f".{out.name}.lock", f"{out}"), replacing_folder(out) as folder:
         build_folder(folder, tarballs)
     say(f"{out}: written; licences and attributions are in {out / 'LICENCES.md'}")
-
-
-def _is_import(folder: Path) -> bool:
-    """Whether `folder` was written by an earlier import."""
-    spec = folder / c.SPEC_FILE
-    return spec.is_file() and spec.read_text(errors="replace").startswith(f"name: {NAME}\n")
