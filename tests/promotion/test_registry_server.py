@@ -68,3 +68,10 @@ def test_a_server_that_does_not_answer_is_named(registry_home, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(ShoplensError, match="the model registry failed"):
         champion_version("shoplens-encoder", "champion")
+
+
+def test_an_address_that_mlflow_does_not_know_is_a_clear_error(tmp_path, monkeypatch):
+    monkeypatch.setenv("SHOPLENS_HOME", str(tmp_path))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "foo://x")
+    with pytest.raises(ShoplensError, match=r"the model registry failed .*foo://x"):
+        champion_version("model", "champion")

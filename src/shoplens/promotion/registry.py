@@ -244,9 +244,8 @@ def _mlflow_error() -> type[Any]:
 @contextlib.contextmanager
 def _registry() -> Iterator[MlflowClient]:
     """The client; what MLflow raises becomes an error for people."""
-    client = _client(tracking_uri())
     try:
-        yield client
+        yield _client(tracking_uri())
     except _mlflow_error() as error:
         raise ShoplensError(f"the model registry failed ({error.error_code}): {error}") from None
 

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from shoplens.artifacts import PASSPORT
 from shoplens.errors import ShoplensError
@@ -54,6 +54,9 @@ class Running:
     owner: int
 
 
+Record = TypeVar("Record", Live, Running)
+
+
 def folder() -> Path:
     """The live folder."""
     return home() / "serving"
@@ -89,10 +92,26 @@ def changing() -> Iterator[None]:
         yield
 
 
+def _read_record(path: Path, kind: type[Record]) -> Record | None:
+    """A record of this folder, or None if there is none.
+
+    Raises:
+        ShoplensError: if it has other fields: it is damaged, or another version of shoplens wrote it.
+    """
+    if not path.exists():
+        return None
+    try:
+        return kind(**read_json(path))
+    except TypeError:
+        raise ShoplensError(
+            f"{path} is not a record that this version of shoplens reads: end `shoplens serve`, delete the file and "
+            "run `shoplens deploy`"
+        ) from None
+
+
 def read_live() -> Live | None:
     """What is served, or None before the first deployment."""
-    path = folder() / "state.json"
-    return Live(**read_json(path)) if path.exists() else None
+    return _read_record(folder() / "state.json", Live)
 
 
 def write_live(live: Live) -> None:
@@ -211,11 +230,9 @@ def running_server() -> Running | None:
     Raises:
         ShoplensError: if its process runs and does not answer.
     """
-    path = folder() / "server.json"
-    if not path.exists():
+    running = _read_record(folder() / "server.json", Running)
+    if running is None:
         return None
-    fields: dict[str, Any] = read_json(path)
-    running = Running(**fields)
     deadline = time.monotonic() + STOP_TIMEOUT_S
     while _started(running.pid) == running.started:
         if is_live(running.url):
