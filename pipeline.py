@@ -222,6 +222,9 @@ def main(argv: list[str] | None = None) -> int:
     except ShoplensError as error:
         print(error, file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted; the next run goes on where this one stopped", file=sys.stderr)
+        return 130
     except OSError as error:
         readable = system_error(error)
         if readable is None:

@@ -45,13 +45,13 @@ def _parser() -> argparse.ArgumentParser:
     _data_commands(commands.add_parser("data", help="make, check, fetch or import a contract folder"))
 
     power = commands.add_parser("power", help="how often the policy passes an identical and a worse model")
-    power.add_argument("--policy", type=Path, default=Path("gate.yaml"))
+    power.add_argument("--policy", type=Path, default=Path("gate.yaml"), help="default: gate.yaml")
     power.add_argument("--artifacts", type=Path, default=Path("artifacts"), help="measured spreads are read from here")
 
     serve = commands.add_parser("serve", help="serve the promoted model until Ctrl-C")
-    serve.add_argument("--grpc-port", type=int, default=8001)
-    serve.add_argument("--http-port", type=int, default=8000)
-    serve.add_argument("--metrics-port", type=int, default=8002)
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
+    for name, port in (("grpc", 8001), ("http", 8000), ("metrics", 8002)):
+        serve.add_argument(f"--{name}-port", type=int, default=port, help=f"0 takes a free one (default: {port})")
 
     rollback = commands.add_parser("rollback", help="put the previous version back, in the registry and the server")
     rollback.add_argument("--to", help="version to go back to (default: the one that the champion replaced)")
@@ -149,7 +149,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.command == "serve":
         from shoplens.serving.serve import serve
 
-        serve(http=arguments.http_port, grpc=arguments.grpc_port, metrics=arguments.metrics_port)
+        ports = {"http": arguments.http_port, "grpc": arguments.grpc_port, "metrics": arguments.metrics_port}
+        serve(**ports, host=arguments.host)
         return 0
     if arguments.command == "rollback":
         return _rollback(arguments)
