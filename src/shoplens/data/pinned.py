@@ -5,7 +5,6 @@ The comparison happens before `dvc repro`, which would take whatever is in data/
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -39,9 +38,16 @@ def _pin(root: Path) -> dict[str, Any]:
     return found
 
 
-def is_pinned(root: Path) -> bool:
-    """Does data/ hold the bytes that data.dvc names?"""
-    return not json.loads(_dvc(root, "status", "--json", "data.dvc"))
+def workspace_hash(root: Path) -> str:
+    """DVC's hash of data/ as it lies there.
+
+    `dvc status` cannot tell: without a cache (a fresh clone) it reports "not in cache" whatever data/ holds.
+    """
+    from dvc.repo import Repo
+
+    with Repo(str(root)) as repo:
+        (out,) = repo.find_outs_by_path(str(root / "data"))
+        return str(out.get_hash().value)
 
 
 def get_pinned_data(root: Path) -> None:
@@ -57,8 +63,12 @@ def get_pinned_data(root: Path) -> None:
     wanted = pin["outs"][0].get("md5", "?")
     data = root / "data"
     if data.is_dir():
-        if not is_pinned(root):
-            say(f"data/ differs from data.dvc ({wanted}); the run uses data/ as it is. `dvc add data` pins it.")
+        found = workspace_hash(root)
+        if found != wanted:
+            say(
+                f"data/ ({found}) differs from data.dvc ({wanted}); "
+                "the run uses data/ as it is, and `dvc repro` pins it"
+            )
         return
     if _dvc(root, "remote", "list").strip():
         say("Pulling data/ from the DVC remote")
@@ -72,12 +82,13 @@ def get_pinned_data(root: Path) -> None:
     from shoplens.world.render import render_world
 
     render_world(data, read_params(root / "params.yaml").world)
-    if is_pinned(root):
+    found = workspace_hash(root)
+    if found == wanted:
         say(f"The rendered marketplace is byte for byte the pinned one ({wanted})")
         _dvc(root, "commit", "-q", "-f", "data.dvc")
         return
     say(
-        f"This platform renders other bytes than data.dvc pins ({wanted}): another Pillow, numpy or processor. Results "
-        "will differ in the last digits from those in docs/. The run goes on with data/ as it is; `dvc repro` records "
-        "this folder's own hash in data.dvc, and the registered model's lineage names it."
+        f"This platform renders other bytes ({found}) than data.dvc pins ({wanted}): another Pillow, numpy or "
+        "processor, or changed parameters. Results will differ from those in docs/. The run goes on with data/ as it "
+        "is; `dvc repro` writes its own hash to data.dvc, and the registered model's lineage names it."
     )

@@ -1,0 +1,96 @@
+"""data/ is what data.dvc pins: rendered and compared, pulled, or refused; with the real DVC."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from shoplens.data.pinned import get_pinned_data, workspace_hash
+from shoplens.errors import ShoplensError
+from shoplens.params import Params, WorldParams
+from shoplens.world.render import render_world
+
+ROOT = Path(__file__).parents[2]
+WORLD = WorldParams(listings=24, seed=5)
+
+
+def dvc(folder: Path, *arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def pinned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout whose data.dvc pins a demo of 24 listings, pushed to a remote beside it."""
+    folder = tmp_path_factory.mktemp("pinned") / "project"
+    (folder / ".dvc").mkdir(parents=True)
+    for name in (".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore"):
+        shutil.copy(ROOT / name, folder / name)
+    stated = {**Params().model_dump(by_alias=True, mode="json"), "world": WORLD.model_dump()}
+    (folder / "params.yaml").write_text(yaml.safe_dump(stated))
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    render_world(folder / "data", WORLD)
+    dvc(folder, "add", "data")
+    pin = yaml.safe_load((folder / "data.dvc").read_text())
+    (folder / "data.dvc").write_text(yaml.safe_dump({"meta": {"shoplens": "demo"}, **pin}, sort_keys=False))
+    dvc(folder, "remote", "add", "-d", "team", str(folder.parent / "remote"))
+    dvc(folder, "push", "data.dvc")
+    return folder
+
+
+@pytest.fixture
+def clone(pinned: Path, tmp_path: Path) -> Path:
+    """What a fresh clone has: no data, no cache, no remote of its own."""
+    folder = tmp_path / "clone"
+    shutil.copytree(pinned, folder, ignore=shutil.ignore_patterns("data", "cache", "tmp"))
+    shutil.copy(ROOT / ".dvc" / "config", folder / ".dvc" / "config")
+    return folder
+
+
+def test_a_fresh_clone_renders_the_demo_and_finds_the_pinned_bytes(
+    clone: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pin = (clone / "data.dvc").read_bytes()
+    get_pinned_data(clone)
+    assert "byte for byte the pinned one" in capsys.readouterr().err
+    assert workspace_hash(clone) in pin.decode()
+    assert (clone / "data.dvc").read_bytes() == pin
+
+
+def test_other_bytes_are_told_before_anything_runs(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    params = yaml.safe_load((clone / "params.yaml").read_text())
+    params["world"]["seed"] = 6
+    (clone / "params.yaml").write_text(yaml.safe_dump(params))
+    pin = (clone / "data.dvc").read_bytes()
+    get_pinned_data(clone)
+    assert "renders other bytes" in capsys.readouterr().err
+    assert (clone / "data.dvc").read_bytes() == pin
+
+
+def test_a_remote_is_pulled_from(pinned: Path, clone: Path) -> None:
+    dvc(clone, "remote", "add", "-d", "team", str(pinned.parent / "remote"))
+    get_pinned_data(clone)
+    assert (clone / "data" / "listings.parquet").read_bytes() == (pinned / "data" / "listings.parquet").read_bytes()
+
+
+def test_data_of_ones_own_is_left_alone_and_the_difference_is_said(
+    clone: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (clone / "data").mkdir()
+    (clone / "data" / "mine").write_text("mine")
+    get_pinned_data(clone)
+    assert "differs from data.dvc" in capsys.readouterr().err
+    assert [p.name for p in (clone / "data").iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize("case", ["no pin", "not the demo"])
+def test_data_that_nothing_can_bring_is_a_clear_error(clone: Path, case: str) -> None:
+    if case == "no pin":
+        (clone / "data.dvc").unlink()
+    else:
+        pin = yaml.safe_load((clone / "data.dvc").read_text())
+        (clone / "data.dvc").write_text(yaml.safe_dump({"outs": pin["outs"]}))
+    with pytest.raises(ShoplensError, match=r"dvc add data|dvc remote add"):
+        get_pinned_data(clone)
