@@ -11,7 +11,6 @@ SOURCE = Path(__file__).parents[1] / "src" / "shoplens"
 FLOOR = ("errors", "files", "artifacts", "home", "strict", "progress", "params")
 # each package may import those before it
 ORDER = ("contract", "world", "importers", "data", "models", "training", "evaluation", "promotion", "serving", "report")
-TOP = ("stages", "summary", "dvc_file", "cli")
 HEAVY = ("torch", "mlflow", "great_expectations", "kfp", "matplotlib", "pandas", "sklearn", "tritonclient", "pyarrow")
 
 

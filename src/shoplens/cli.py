@@ -107,7 +107,7 @@ def _data(arguments: argparse.Namespace) -> int:
 
         import_open_icons(arguments.out)
         return 0
-    from shoplens.data.pinned import get_pinned_data
+    from shoplens.pinned import get_pinned_data
 
     get_pinned_data(Path.cwd())
     return 0

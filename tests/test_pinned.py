@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from shoplens.data.pinned import get_pinned_data, workspace_hash
 from shoplens.errors import ShoplensError
 from shoplens.params import Params, WorldParams
+from shoplens.pinned import get_pinned_data, workspace_hash
 from shoplens.world.render import render_world
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 WORLD = WorldParams(listings=24, seed=5)
 
 
@@ -34,7 +34,7 @@ def pinned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     render_world(folder / "data", WORLD)
     dvc(folder, "add", "data")
     pin = yaml.safe_load((folder / "data.dvc").read_text())
-    (folder / "data.dvc").write_text(yaml.safe_dump({"meta": {"shoplens": "demo"}, **pin}, sort_keys=False))
+    (folder / "data.dvc").write_text(yaml.safe_dump({"meta": {"demo": pin["outs"][0]["md5"]}, **pin}, sort_keys=False))
     dvc(folder, "remote", "add", "-d", "team", str(folder.parent / "remote"))
     dvc(folder, "push", "data.dvc")
     return folder
@@ -85,12 +85,21 @@ def test_data_of_ones_own_is_left_alone_and_the_difference_is_said(
     assert [p.name for p in (clone / "data").iterdir()] == ["mine"]
 
 
-@pytest.mark.parametrize("case", ["no pin", "not the demo"])
-def test_data_that_nothing_can_bring_is_a_clear_error(clone: Path, case: str) -> None:
-    if case == "no pin":
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "run `dvc add data`"),
+        ("outs:\n- md5: 1234.dir\n  path: data\n", "dvc remote add"),
+        ("meta:\n  demo: 5678.dir\nouts:\n- md5: 1234.dir\n  path: data\n", "dvc remote add"),
+        ("outs: 3\n", "outs"),
+        ("<<<<<<< HEAD\n", "data.dvc"),
+    ],
+    ids=["no pin", "not the demo", "other data under the demo's mark", "not a pin", "a merge conflict"],
+)
+def test_data_that_nothing_can_bring_is_a_clear_error(clone: Path, content: str | None, message: str) -> None:
+    if content is None:
         (clone / "data.dvc").unlink()
     else:
-        pin = yaml.safe_load((clone / "data.dvc").read_text())
-        (clone / "data.dvc").write_text(yaml.safe_dump({"outs": pin["outs"]}))
-    with pytest.raises(ShoplensError, match=r"dvc add data|dvc remote add"):
+        (clone / "data.dvc").write_text(content)
+    with pytest.raises(ShoplensError, match=message):
         get_pinned_data(clone)

@@ -10,32 +10,44 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
+from pydantic import BaseModel
 
 from shoplens.errors import ShoplensError
 from shoplens.params import read_params
 from shoplens.progress import say
+from shoplens.strict import read_yaml
 
 
-def _dvc(root: Path, *arguments: str) -> str:
-    """Run the dvc that belongs to this Python in `root`; its standard output.
+def _dvc(root: Path, *arguments: str, quiet: bool = True) -> str:
+    """Run the dvc that belongs to this Python in `root`; its standard output ("" if it goes to the terminal).
 
     Raises:
         ShoplensError: with dvc's own words if it fails.
     """
     command = [sys.executable, "-m", "dvc", *arguments]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=root, capture_output=quiet, text=True, check=False)
     if done.returncode:
-        raise ShoplensError(f"dvc {' '.join(arguments)} failed: {done.stderr.strip() or done.stdout.strip()}")
-    return done.stdout
+        words = (done.stderr or done.stdout or "see above").strip()
+        raise ShoplensError(f"dvc {' '.join(arguments)} failed: {words}")
+    return done.stdout or ""
 
 
-def _pin(root: Path) -> dict[str, Any]:
-    path = root / "data.dvc"
-    if not path.is_file():
-        raise ShoplensError(f"{path} is missing: put your contract folder at data/ and run `dvc add data`")
-    found: dict[str, Any] = yaml.safe_load(path.read_text())
-    return found
+class Out(BaseModel):
+    """The part of data.dvc's `outs` that is read here."""
+
+    md5: str
+
+
+class Pin(BaseModel):
+    """The part of data.dvc that is read here; `meta.demo` is the hash of the demo marketplace as we rendered it."""
+
+    outs: tuple[Out]
+    meta: dict[str, Any] = {}
+
+    @property
+    def is_demo(self) -> bool:
+        """Is the pinned folder the demo? `dvc add` of other data keeps `meta`, so the hashes must agree."""
+        return self.meta.get("demo") == self.outs[0].md5
 
 
 def workspace_hash(root: Path) -> str:
@@ -53,14 +65,17 @@ def workspace_hash(root: Path) -> str:
 def get_pinned_data(root: Path) -> None:
     """Make data/ what data.dvc pins.
 
-    There already: left alone, and a difference is said. A remote is configured: `dvc pull`. Else, if data.dvc names
-    the demo marketplace (`meta: {shoplens: demo}`), it is rendered with params.yaml's section `world` and compared.
+    There already: left alone, and a difference is said. A remote is configured: `dvc pull`. Else, if data.dvc pins
+    the demo marketplace, it is rendered with params.yaml's section `world` and compared.
 
     Raises:
         ShoplensError: if data.dvc is missing, a pull fails, or data/ is absent and there is nowhere to get it from.
     """
-    pin = _pin(root)
-    wanted = pin["outs"][0].get("md5", "?")
+    path = root / "data.dvc"
+    if not path.is_file():
+        raise ShoplensError(f"{path} is missing: put your contract folder at data/ and run `dvc add data`")
+    pin = read_yaml(Pin, path)
+    wanted = pin.outs[0].md5
     data = root / "data"
     if data.is_dir():
         found = workspace_hash(root)
@@ -72,9 +87,9 @@ def get_pinned_data(root: Path) -> None:
         return
     if _dvc(root, "remote", "list").strip():
         say("Pulling data/ from the DVC remote")
-        _dvc(root, "pull", "data.dvc")
+        _dvc(root, "pull", "data.dvc", quiet=False)
         return
-    if (pin.get("meta") or {}).get("shoplens") != "demo":
+    if not pin.is_demo:
         raise ShoplensError(
             "data/ is absent, no DVC remote is configured and data.dvc is not the demo: add the team's remote "
             "(`dvc remote add -d NAME URL`) or put the contract folder at data/"
