@@ -45,7 +45,9 @@ POLICY = {
 
 def call(folder: Path, *command: str, home: Path) -> subprocess.CompletedProcess[str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "SHOPLENS_HOME": str(home)}
+    dropped = ("MLFLOW_TRACKING_URI", "DVC_EXP_NAME")
+    inherited = {name: value for name, value in os.environ.items() if name not in dropped}
+    environment = {**inherited, "PATH": path, "SHOPLENS_HOME": str(home)}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 

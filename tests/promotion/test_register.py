@@ -47,11 +47,13 @@ def test_a_first_model_becomes_champion_with_files_metrics_params_and_lineage(ru
     assert {"shoplens.git_sha", "shoplens.git_dirty", "shoplens.policy", "shoplens.requirements"} <= set(found.tags)
 
 
-def test_the_registered_model_answers_through_mlflow_and_states_its_signature(run, registry_home):
+def test_the_registered_model_answers_through_mlflow_and_states_its_signature(run, registry_home, monkeypatch):
     import mlflow
 
     run.all("A")
-    mlflow.set_tracking_uri(f"sqlite:///{registry_home / 'mlflow.db'}")
+    # set_tracking_uri also sets this variable, for good; set here, it is put back after the test
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{registry_home / 'mlflow.db'}")
+    mlflow.set_tracking_uri(None)
     model = mlflow.pyfunc.load_model(f"models:/{run.params.model}@champion")
     pixels = np.ones((2, 3), np.float32)
     np.testing.assert_array_equal(model.predict({"pixels": pixels})["embedding"], pixels)
