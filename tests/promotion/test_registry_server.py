@@ -31,16 +31,18 @@ def _wait(url):
 
 
 @pytest.fixture
-def server(tmp_path, monkeypatch):
+def server(registry_home, monkeypatch):
+    """A real MLflow server; after `registry_home`, which clears the variable that names it."""
+    folder = registry_home.parent
     url = f"http://127.0.0.1:{_free_port()}"
     place = [
         "--backend-store-uri",
-        f"sqlite:///{tmp_path / 'server.db'}",
+        f"sqlite:///{folder / 'server.db'}",
         "--artifacts-destination",
-        tmp_path / "files",
+        folder / "files",
     ]
     address = ["--host", "127.0.0.1", "--port", url.rsplit(":", 1)[1], "--workers", "1"]
-    with (tmp_path / "log").open("w") as log:
+    with (folder / "log").open("w") as log:
         process = subprocess.Popen([sys.executable, "-m", "mlflow", "server", *place, *address], stdout=log, stderr=log)
         try:
             _wait(url)
