@@ -156,3 +156,10 @@ def test_packaged_weights_see_the_same_features_as_the_packages_own_names_say() 
 def test_impossible_configurations_say_what_to_change(update: dict[str, object], message: str) -> None:
     with pytest.raises(ShoplensError, match=message):
         build_model(TrainParams(image_size=32).model_copy(update=update), TABLE_1[7:9])
+
+
+def test_weights_that_cannot_be_downloaded_are_a_clear_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
+    with pytest.raises(ShoplensError, match=r"weights of vgg16 cannot be read"):
+        build_model(TrainParams(backbone="vgg16", pretrained="download", frozen_blocks=4), TABLE_1[7:9])

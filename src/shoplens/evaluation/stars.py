@@ -7,8 +7,6 @@ as metrics `stars/rps@0.2` and so on, for whoever pools several runs.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +27,7 @@ from shoplens.evaluation.outcomes import Direction, Model, outcome_rows, read_ou
 from shoplens.evaluation.scores import correct, interval_of
 from shoplens.evaluation.shallow import Hold, Kind, fit_shallow, score
 from shoplens.evaluation.statistics import Interval
-from shoplens.files import read_json, write_json, write_text
+from shoplens.files import read_json, write_csv, write_json
 from shoplens.params import EvaluateStarsParams
 from shoplens.progress import counter
 
@@ -124,11 +122,7 @@ def evaluate_stars(*, data: Path, prepare: Path, embed: Path, out: Path, params:
         outcomes = read_outcomes(folder / "outcomes.parquet")
         summary = summarise(outcomes, directions, split_hash, resamples=params.resamples, seed=params.seed)
         write_json(folder / "metrics.json", summary)
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_text(folder / "stars.csv", text.getvalue())
+        write_csv(folder / "stars.csv", rows)
 
 
 Metrics = dict[str, NDArray[np.float64]]

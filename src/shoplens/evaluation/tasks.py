@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,7 @@ from shoplens.errors import ShoplensError
 from shoplens.evaluation.outcomes import Direction, Model, outcome_rows, read_outcomes, summarise, write_outcomes
 from shoplens.evaluation.scores import auc, brier_score, correct, interval_of
 from shoplens.evaluation.stars import slice_columns
-from shoplens.files import read_json, write_json, write_text
+from shoplens.files import read_json, write_csv, write_json
 from shoplens.models.bundle import load_bundle
 from shoplens.models.heads import TaskHeads, probabilities
 from shoplens.params import EvaluateTasksParams
@@ -148,11 +146,7 @@ def evaluate_tasks(
         split_hash = read_json(prepare / "split.json")["hash"]
         summary = summarise(outcomes, directions, split_hash, resamples=params.resamples, seed=params.seed)
         write_json(folder / "metrics.json", summary)
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_text(folder / "tasks.csv", text.getvalue())
+        write_csv(folder / "tasks.csv", rows)
 
 
 def _take(slices: dict[str, list[str | None]], chosen: NDArray[np.bool_]) -> dict[str, list[str | None]]:

@@ -80,7 +80,7 @@ def build_backbone(name: str, pretrained: str) -> Backbone:
             "none" (random, from torch's global generator).
 
     Raises:
-        ShoplensError: if the name is unknown, or it has no such weights.
+        ShoplensError: if the name is unknown, it has no such weights, or they cannot be downloaded.
     """
     if name not in REGISTRY:
         raise ShoplensError(f"train.backbone: unknown backbone {name!r}; known: {', '.join(sorted(REGISTRY))}")
@@ -89,4 +89,10 @@ def build_backbone(name: str, pretrained: str) -> Backbone:
         raise ShoplensError(
             f"train.pretrained: {name} has no weights {pretrained!r}; use {' or '.join(sorted(sources))}"
         )
-    return build(pretrained)
+    try:
+        return build(pretrained)
+    except OSError as error:  # a download's URLError is one
+        raise ShoplensError(
+            f"train.pretrained: the weights of {name} cannot be read ({error}); with `download` they come from the "
+            "network once and are kept in torch's cache"
+        ) from None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 
 import torch
@@ -14,7 +12,7 @@ from shoplens.contract.store import PhotoStore
 from shoplens.contract.tables import read_listings
 from shoplens.data.galleries import read_galleries, rows_of
 from shoplens.data.tasks import Task, read_labels_of
-from shoplens.files import read_json, write_json, write_text
+from shoplens.files import read_json, write_csv, write_json
 from shoplens.models.activations import FrozenRows
 from shoplens.models.bundle import save_bundle
 from shoplens.models.encoder import EncoderConfig, PhotoEncoder, Transform
@@ -73,11 +71,7 @@ def train(*, data: Path, prepare: Path, out: Path, params: TrainParams) -> None:
         trainer.resume(checkpoint)
         result = trainer.run(checkpoint)
         digest = save_bundle(folder / "encoder", trainer.encoder, trainer.heads, params.head_width)
-        table = io.StringIO()
-        writer = csv.DictWriter(table, list(result.history[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(result.history)
-        write_text(folder / "history.csv", table.getvalue())
+        write_csv(folder / "history.csv", result.history)
         metrics = {
             "best_epoch": result.best_epoch + 1,
             "epochs": result.epoch,
