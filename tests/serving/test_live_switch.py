@@ -157,6 +157,9 @@ def _switch_and_refuse(make_package: Callable[..., Path], monkeypatch: pytest.Mo
 def _restart_after_a_workers_death() -> None:
     server = live.running_server()
     assert server is not None
+    # Unloading returns at once: a worker of the version that was just replaced may still be on its way out, and
+    # nobody misses that one.
+    wait_for(lambda: len(_children(server.pid)) == 5, "the end of the replaced version's workers")
     os.kill(_children(server.pid)[0], signal.SIGKILL)
     wait_for(lambda: _record().get("pid") not in (None, server.pid), "the restart after a worker's death")
     wait_for(lambda: live.running_server() is not None, "the new server")
