@@ -18,6 +18,8 @@ class WorldParams(StrictModel):
     label_noise: float = Field(0.05, ge=0, le=1)
     drift: float = Field(0.0, ge=0, le=1)
     star_signal: float = Field(1.0, ge=0, le=1)
+    false_claims: float = Field(0.25, ge=0, le=1)
+    sessions_per_listing: float = Field(6.0, ge=0)
 
 
 class ValidateParams(StrictModel):
@@ -74,6 +76,22 @@ class EvaluateTasksParams(StrictModel):
     resamples: int = Field(2_000, ge=100)
 
 
+class EvaluateRankingParams(StrictModel):
+    """Learning to rank from the search log: features, the grid that validation chooses from, intervals."""
+
+    seed: int = Field(1, ge=0)
+    centre: bool = True
+    image_scale: float = Field(1.0, gt=0)
+    min_pairs: int = Field(20, ge=1)
+    rates: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field((0.1, 1.0), min_length=1)
+    l1: tuple[Annotated[float, Field(ge=0)], ...] = Field((0.0, 0.1), min_length=1)
+    l2: tuple[Annotated[float, Field(ge=0)], ...] = Field((0.1, 1.0, 10.0), min_length=1)
+    steps: int = Field(200, ge=1)
+    global_pairs: int = Field(50_000, ge=1)
+    resamples: int = Field(10_000, ge=100)
+    workers: int = Field(0, ge=0)
+
+
 class PackageParams(StrictModel):
     """ONNX export, Triton model repository and the trial in a real server."""
 
@@ -85,6 +103,7 @@ class RegisterParams(StrictModel):
     """The registry entry that promotion moves."""
 
     model: str = Field("shoplens-encoder", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    ranker: str = Field("shoplens-ranker", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     alias: str = Field("champion", pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")
 
     @field_validator("alias")
@@ -105,6 +124,7 @@ class Params(StrictModel):
     embed: EmbedParams = EmbedParams()
     evaluate_stars: EvaluateStarsParams = Field(EvaluateStarsParams(), alias="evaluate-stars")
     evaluate_tasks: EvaluateTasksParams = Field(EvaluateTasksParams(), alias="evaluate-tasks")
+    evaluate_ranking: EvaluateRankingParams = Field(EvaluateRankingParams(), alias="evaluate-ranking")
     package: PackageParams = PackageParams()
     register_: RegisterParams = Field(RegisterParams(), alias="register")
 
