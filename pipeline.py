@@ -16,6 +16,7 @@ from kfp import compiler, dsl
 from components.champion import champion
 from components.deploy import deploy
 from components.embed import embed
+from components.evaluate_ranking import evaluate_ranking
 from components.evaluate_stars import evaluate_stars
 from components.evaluate_tasks import evaluate_tasks
 from components.fetch import fetch
@@ -71,6 +72,7 @@ def build(params: Params, policy: str) -> Any:
         embed_params: str = defaults("embed"),
         evaluate_tasks_params: str = defaults("evaluate-tasks"),
         evaluate_stars_params: str = defaults("evaluate-stars"),
+        evaluate_ranking_params: str = defaults("evaluate-ranking"),
         package_params: str = defaults("package"),
         register_params: str = defaults("register"),
         accelerator: str = "nvidia.com/gpu",
@@ -88,6 +90,7 @@ def build(params: Params, policy: str) -> Any:
             embed_params: section embed of params.yaml as JSON.
             evaluate_tasks_params: section evaluate-tasks of params.yaml as JSON.
             evaluate_stars_params: section evaluate-stars of params.yaml as JSON.
+            evaluate_ranking_params: section evaluate-ranking of params.yaml as JSON.
             package_params: section package of params.yaml as JSON.
             register_params: section register of params.yaml as JSON.
             accelerator: resource name of the GPUs that train and embed ask for.
@@ -121,8 +124,20 @@ def build(params: Params, policy: str) -> Any:
             stars = _task(
                 evaluate_stars(data=data, prepare=split, embed=embedded, params=evaluate_stars_params), "Evaluate stars"
             ).output
+            ranking = _task(
+                evaluate_ranking(data=data, prepare=split, embed=embedded, params=evaluate_ranking_params),
+                "Evaluate ranking",
+            ).output
             packed = _task(
-                package(data=data, prepare=split, train=candidate, embed=embedded, params=package_params), "Package"
+                package(
+                    data=data,
+                    prepare=split,
+                    train=candidate,
+                    embed=embedded,
+                    evaluate_ranking=ranking,
+                    params=package_params,
+                ),
+                "Package",
             ).output
             judged = {
                 "prepare": split,
@@ -130,6 +145,7 @@ def build(params: Params, policy: str) -> Any:
                 "champion": baseline,
                 "evaluate_tasks": tasks,
                 "evaluate_stars": stars,
+                "evaluate_ranking": ranking,
                 "package": packed,
             }
             decision = _task(gate(policy=rules, **judged), "Gate", cached=False)

@@ -24,7 +24,7 @@ from shoplens.params import Params, WorldParams, read_params
 from shoplens.progress import say
 
 PARTS = ("stars", "gate", "icons")
-MEASURED = ("validate", "prepare", "train", "champion", "embed", "evaluate-tasks", "evaluate-stars")
+MEASURED = ("validate", "prepare", "train", "champion", "embed", "evaluate-tasks", "evaluate-stars", "evaluate-ranking")
 
 
 def rendered(work: Path, params: WorldParams) -> Path:

@@ -15,6 +15,7 @@ def gate(
     champion: dsl.Input[dsl.Artifact],
     evaluate_tasks: dsl.Input[dsl.Artifact],
     evaluate_stars: dsl.Input[dsl.Artifact],
+    evaluate_ranking: dsl.Input[dsl.Artifact],
     package: dsl.Input[dsl.Model],
     out: dsl.Output[dsl.Artifact],
 ) -> NamedTuple("Verdict", [("promote", bool)]):  # type: ignore[valid-type]

@@ -11,6 +11,7 @@ def package(
     prepare: dsl.Input[dsl.Dataset],
     train: dsl.Input[dsl.Model],
     embed: dsl.Input[dsl.Dataset],
+    evaluate_ranking: dsl.Input[dsl.Artifact],
     params: str,
     out: dsl.Output[dsl.Model],
 ) -> None:

@@ -10,7 +10,19 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "shoplens"
 FLOOR = ("errors", "files", "artifacts", "home", "strict", "progress", "params")
 # each package may import those before it
-ORDER = ("contract", "world", "importers", "data", "models", "training", "evaluation", "promotion", "serving", "report")
+ORDER = (
+    "contract",
+    "world",
+    "importers",
+    "data",
+    "models",
+    "training",
+    "ranking",
+    "evaluation",
+    "promotion",
+    "serving",
+    "report",
+)
 HEAVY = ("torch", "mlflow", "great_expectations", "kfp", "matplotlib", "pandas", "sklearn", "tritonclient", "pyarrow")
 
 

@@ -29,7 +29,8 @@ CODE: Mapping[str, tuple[str, ...]] = {
     "embed": ("contract", "data", "models", "evaluation/embed.py"),
     "evaluate-tasks": ("contract", "data", "models", "evaluation"),
     "evaluate-stars": ("contract", "data", "evaluation"),
-    "package": ("contract", "data", "models", "serving"),
+    "evaluate-ranking": ("contract", "data", "ranking", "evaluation"),
+    "package": ("contract", "data", "models", "ranking/scoring.py", "serving"),
     "gate": ("evaluation", "promotion"),
     "report": ("contract", "evaluation", "report", "serving"),
 }

@@ -52,7 +52,7 @@ class Stage:
         return self.name.replace("-", "_")
 
 
-EVALUATED = ("evaluate-tasks", "evaluate-stars")
+EVALUATED = ("evaluate-tasks", "evaluate-stars", "evaluate-ranking")
 STAGES: tuple[Stage, ...] = (
     Stage(
         "validate",
@@ -112,9 +112,17 @@ STAGES: tuple[Stage, ...] = (
         plots={"stars.csv": {"x": "training_listings", "y": "gain"}},
     ),
     Stage(
+        "evaluate-ranking",
+        "shoplens.evaluation.ranking:evaluate_ranking",
+        ("data", "prepare", "embed"),
+        "learn to rank the search log's queries with text, photos and both, and measure nDCG",
+        section="evaluate-ranking",
+        metrics=("metrics.json",),
+    ),
+    Stage(
         "package",
         "shoplens.serving.package:package",
-        ("data", "prepare", "train", "embed"),
+        ("data", "prepare", "train", "embed", "evaluate-ranking"),
         "export to ONNX, build the Triton repository and try it in a real server",
         section="package",
         metrics=("metrics.json",),

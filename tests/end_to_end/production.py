@@ -29,7 +29,7 @@ from shoplens.stages import BY_NAME, Layout, run_stage
 HERE = Path(__file__).parent
 PARAMS = read_params(HERE / "small_world.yaml")
 POLICY = HERE / "small_gate.yaml"
-JUDGED = ("champion", "embed", "evaluate-tasks", "evaluate-stars", "package", "gate", "report")
+JUDGED = ("champion", "embed", "evaluate-tasks", "evaluate-stars", "evaluate-ranking", "package", "gate", "report")
 SHOWN = 4
 
 

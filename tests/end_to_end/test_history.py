@@ -212,10 +212,15 @@ def test_the_kubeflow_graph_gives_the_same_metrics_and_decision_from_the_same_ba
     )
     assert done.returncode == 0, done.stdout + done.stderr
     ours, theirs = history["full"].artifacts, tmp_path / "run" / "artifacts"
-    for stage in ("validate", "train", "evaluate-tasks", "evaluate-stars"):
+    for stage in ("validate", "train", "evaluate-tasks", "evaluate-stars", "evaluate-ranking"):
         name = f"{stage}/metrics.json"
         assert json.loads((ours / name).read_text()) == json.loads((theirs / name).read_text())
-    for name in ("evaluate-tasks/outcomes.parquet", "evaluate-stars/outcomes.parquet", "champion/artifact.json"):
+    for name in (
+        "evaluate-tasks/outcomes.parquet",
+        "evaluate-stars/outcomes.parquet",
+        "evaluate-ranking/outcomes.parquet",
+        "champion/artifact.json",
+    ):
         assert digest_file(ours / name) == digest_file(theirs / name)
     assert baseline_of(theirs) == "1"
     assert _without_package(decision_of(ours)) == _without_package(decision_of(theirs))

@@ -70,7 +70,7 @@ def test_numbers_from_another_split_are_refused(run):
 def test_a_metric_that_is_not_a_number_is_a_no(run):
     run.ready("A")
     package = run.path("package")
-    chain = {"data": run.path("data"), "prepare": run.path("prepare"), "train": run.path("train")}
+    chain = {name: run.path(name) for name in ("data", "prepare", "train", "evaluate-ranking")}
     with write_artifact(package, "package", chain | {"embed": run.path("train")}, {}) as folder:
         served = {"direction": "higher", "unit": "photo", "candidate": {"value": None}}
         write_json(folder / "metrics.json", {"split": "split-1", "metrics": {"package/served_cosine": served}})

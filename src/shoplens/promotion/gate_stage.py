@@ -28,6 +28,7 @@ class Evidence:
     champion: Path
     evaluate_tasks: Path
     evaluate_stars: Path
+    evaluate_ranking: Path
     package: Path
 
     def named(self) -> dict[str, Path]:
@@ -39,6 +40,7 @@ class Evidence:
             "champion": self.champion,
             "evaluate-tasks": self.evaluate_tasks,
             "evaluate-stars": self.evaluate_stars,
+            "evaluate-ranking": self.evaluate_ranking,
             "package": self.package,
         }
 
@@ -55,15 +57,19 @@ def measure(evidence: Evidence) -> Measurements:
     read_artifact(evidence.champion, "champion", {"train": evidence.train})
     tasks = read_artifact(evidence.evaluate_tasks, "evaluate-tasks", chain)
     stars = read_artifact(evidence.evaluate_stars, "evaluate-stars", {"prepare": evidence.prepare})
-    package = read_artifact(evidence.package, "package", {"prepare": evidence.prepare, "train": evidence.train})
-    for artifact in (stars, package):
+    ranking = read_artifact(evidence.evaluate_ranking, "evaluate-ranking", {"prepare": evidence.prepare})
+    served = {"prepare": evidence.prepare, "train": evidence.train, "evaluate-ranking": evidence.evaluate_ranking}
+    package = read_artifact(evidence.package, "package", served)
+    for artifact in (stars, ranking, package):
         _same(artifact, tasks, "embed")
-    for artifact in (stars, tasks, package):
+    for artifact in (tasks, stars, ranking, package):
         _same(artifact, prepare, "data")
     split = read_json(evidence.prepare / "split.json")["hash"]
     metrics: dict[str, Measurement] = {}
-    outcomes = merge([read_outcomes(tasks.path / "outcomes.parquet"), read_outcomes(stars.path / "outcomes.parquet")])
-    for artifact in (tasks, stars, package):
+    # Without a search log there are no ranking outcomes; a rule on them then fails, or is optional.
+    paths = [artifact.path / "outcomes.parquet" for artifact in (tasks, stars, ranking)]
+    outcomes = merge(read_outcomes(path) for path in paths if path.exists() or path.parent != ranking.path)
+    for artifact in (tasks, stars, ranking, package):
         summary = read_json(artifact.path / "metrics.json")
         if summary.get("split", split) != split:
             raise ShoplensError(
@@ -89,7 +95,16 @@ def collected(paths: Paths) -> tuple[Measurements, Policy]:
     Raises:
         ShoplensError: as `measure`, and if the policy is not valid.
     """
-    names = ("policy", "prepare", "train", "champion", "evaluate-tasks", "evaluate-stars", "package")
+    names = (
+        "policy",
+        "prepare",
+        "train",
+        "champion",
+        "evaluate-tasks",
+        "evaluate-stars",
+        "evaluate-ranking",
+        "package",
+    )
     evidence = Evidence(*(paths.path(name) for name in names))
     return measure(evidence), read_policy(evidence.policy)
 
@@ -112,6 +127,7 @@ def gate(
     champion: Path,
     evaluate_tasks: Path,
     evaluate_stars: Path,
+    evaluate_ranking: Path,
     package: Path,
     out: Path,
 ) -> None:
@@ -120,7 +136,7 @@ def gate(
     Raises:
         ShoplensError: as `judge`.
     """
-    evidence = Evidence(policy, prepare, train, champion, evaluate_tasks, evaluate_stars, package)
+    evidence = Evidence(policy, prepare, train, champion, evaluate_tasks, evaluate_stars, evaluate_ranking, package)
     decision = judge(evidence)
     with write_artifact(out, "gate", evidence.named(), {}) as folder:
         write_json(folder / "decision.json", decision_json(decision))

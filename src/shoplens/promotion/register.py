@@ -35,6 +35,7 @@ def register(
     champion: Path,
     evaluate_tasks: Path,
     evaluate_stars: Path,
+    evaluate_ranking: Path,
     package: Path,
     gate: Path,
     report: Path,
@@ -51,7 +52,7 @@ def register(
             alias no longer names the version that the candidate was compared with; if this very version was rolled
             back. Production is untouched then.
     """
-    evidence = Evidence(policy, prepare, train, champion, evaluate_tasks, evaluate_stars, package)
+    evidence = Evidence(policy, prepare, train, champion, evaluate_tasks, evaluate_stars, evaluate_ranking, package)
     inputs = {**evidence.named(), "gate": gate, "report": report}
     with write_artifact(out, "register", inputs, params.model_dump()) as folder:
         _confirm(evidence, gate, report)
@@ -163,7 +164,7 @@ def _weights(train: Path) -> str:
 def _metrics(evidence: Evidence) -> dict[str, float]:
     """Every finite mean of the evaluations, as `stars/rps.candidate`."""
     found = {}
-    for artifact in (evidence.evaluate_tasks, evidence.evaluate_stars, evidence.package):
+    for artifact in (evidence.evaluate_tasks, evidence.evaluate_stars, evidence.evaluate_ranking, evidence.package):
         for metric, block in read_json(artifact / "metrics.json")["metrics"].items():
             for model, entry in block.items():
                 value = entry.get("value") if isinstance(entry, dict) else None

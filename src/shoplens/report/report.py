@@ -24,6 +24,7 @@ def report(
     champion: Path,
     evaluate_tasks: Path,
     evaluate_stars: Path,
+    evaluate_ranking: Path,
     package: Path,
     gate: Path,
     out: Path,
@@ -39,6 +40,7 @@ def report(
         "champion": champion,
         "evaluate-tasks": evaluate_tasks,
         "evaluate-stars": evaluate_stars,
+        "evaluate-ranking": evaluate_ranking,
         "package": package,
     }
     inputs = {"validate": validate, **judged, "gate": gate}

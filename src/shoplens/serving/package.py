@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     import torch
 
 
-def package(*, data: Path, prepare: Path, train: Path, embed: Path, out: Path, params: PackageParams) -> None:
+def package(
+    *, data: Path, prepare: Path, train: Path, embed: Path, evaluate_ranking: Path, out: Path, params: PackageParams
+) -> None:
     """Export the encoder, write both repositories and examples, and try the embedded one.
 
     Writes `encoder.onnx`, `repository/{embedded,gpu}`, `description.json` (transform, dimensions, weights digest),
@@ -43,7 +45,8 @@ def package(*, data: Path, prepare: Path, train: Path, embed: Path, out: Path, p
     read_artifact(prepare, "prepare", {"data": data})
     read_artifact(train, "train", {"data": data, "prepare": prepare})
     read_artifact(embed, "embed", {"data": data, "prepare": prepare, "train": train})
-    inputs = {"data": data, "prepare": prepare, "train": train, "embed": embed}
+    read_artifact(evaluate_ranking, "evaluate-ranking", {"data": data, "prepare": prepare, "embed": embed})
+    inputs = {"data": data, "prepare": prepare, "train": train, "embed": embed, "evaluate-ranking": evaluate_ranking}
     with write_artifact(out, "package", inputs, params.model_dump()) as folder:
         bundle = load_bundle(train / "encoder")
         galleries, names, expected = choose_examples(data, prepare, embed, params.examples)
