@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import html
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from end_to_end.conftest import Honest
 from end_to_end.production import (
@@ -26,30 +22,13 @@ from end_to_end.production import (
     trained_answers,
 )
 
-from shoplens.contract.spec import read_spec
-from shoplens.contract.split import bucket, split_of
+from benchmarks.shuffled import shuffle_training
 from shoplens.errors import ShoplensError
 from shoplens.stages import Layout
 from shoplens.world.render import render_world
 
 pytestmark = pytest.mark.slow
 NUMBER = r"-?[\d.]+(e-\d+)?"
-
-
-def shuffle_training_labels(data: Path, out: Path) -> Path:
-    """A copy in which every training listing has the task labels of another one; the hold-out is as it was."""
-    shutil.copytree(data, out)
-    listings = pq.read_table(out / "listings.parquet")
-    split = [split_of(bucket(name)) for name in listings["listing_id"].to_pylist()]
-    training = np.flatnonzero(np.array(split) == "train")
-    source = np.arange(len(listings))
-    source[training] = np.random.default_rng(0).permutation(training)
-    for task in read_spec(data).tasks:
-        place = listings.column_names.index(task.name)
-        column = listings[task.name].take(pa.array(source))
-        listings = listings.set_column(place, listings.schema.field(place), column)
-    pq.write_table(listings, out / "listings.parquet")
-    return out
 
 
 def check_refused(layout: Layout, metric: str, against: str, status: str = "fail") -> dict[str, Any]:
@@ -107,7 +86,7 @@ def test_inside_a_dvc_experiment_nothing_is_registered_or_deployed(
 
 
 def test_shuffled_training_labels_are_refused(honest: Honest, tmp_path: Path) -> None:
-    layout = honest.sibling(tmp_path, shuffle_training_labels(honest.layout.data, tmp_path / "data"))
+    layout = honest.sibling(tmp_path, shuffle_training(honest.layout.data, tmp_path / "data"))
     with honest.production.here():
         run_stages(layout, PARAMS, "validate", "prepare", "train", *JUDGED)
     assert baseline_of(layout.artifacts) == honest.alias
