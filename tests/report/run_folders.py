@@ -1,22 +1,21 @@
 """The artifacts of a small run, written by hand through write_artifact, and judged by the real gate stage."""
 
-import csv
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import yaml
-from PIL import Image
+from report.ranking_folder import photo, write_ranking
 
 from shoplens.artifacts import write_artifact
 from shoplens.evaluation.outcomes import outcome_rows, read_outcomes, summarise, write_outcomes
-from shoplens.files import write_json, write_text
+from shoplens.files import write_csv, write_json, write_text
 from shoplens.promotion.gate_stage import gate
 from shoplens.report.report import report
 from shoplens.serving.examples import Gallery, write_examples
 
 SPLIT = "5" * 64
+EVALUATED = ("evaluate-tasks", "evaluate-stars", "evaluate-ranking")
 WEIGHTS = {"candidate": "c" * 64, "baseline": "b" * 64}
 
 
@@ -33,6 +32,9 @@ class Run:
     message: str = "a listing has no title"
     fractions: tuple[float, ...] = (0.2, 0.6, 1.0)
     diverged: bool = False
+    ranking: bool = False
+    query: str = "sea view pool"
+    title: str = "Villa {} with Pool"
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -46,7 +48,7 @@ class Run:
 
     def report(self, out: str = "report") -> str:
         """Run the stage and return the page."""
-        names = ("validate", "prepare", "train", "champion", "evaluate-tasks", "evaluate-stars", "package", "gate")
+        names = ("validate", "prepare", "train", "champion", *EVALUATED, "package", "gate")
         report(**{name.replace("-", "_"): path for name, path in self.inputs(*names).items()}, out=self.path(out))
         return (self.path(out) / "report.html").read_text()
 
@@ -64,6 +66,7 @@ def build_run(folder: Path, **changes) -> Run:
         write_json(out / "embed.json", {})
     _tasks(run)
     _stars(run)
+    _ranking(run)
     _package(run)
     rules = [
         {
@@ -79,7 +82,7 @@ def build_run(folder: Path, **changes) -> Run:
     ]
     policy = {"version": 1, "bootstrap": True, "resamples": 200, "rules": rules}
     write_text(run.path("gate.yaml"), yaml.safe_dump(policy))
-    judged = run.inputs("prepare", "train", "champion", "evaluate-tasks", "evaluate-stars", "package")
+    judged = run.inputs("prepare", "train", "champion", *EVALUATED, "package")
     judged = {name.replace("-", "_"): path for name, path in judged.items()}
     gate(policy=run.path("gate.yaml"), **judged, out=run.path("gate"))
     return run
@@ -111,7 +114,7 @@ def _train(run: Run) -> None:
         encoder = {"encoder": {"backbone": "efficientnet_lite0"}, "weights_digest": WEIGHTS["candidate"]}
         write_json(out / "encoder" / "encoder.json", encoder)
         rows = [{"epoch": i + 1, "train_loss": 9 / (i + 1), "val_loss": 10 / (i + 1)} for i in range(5)]
-        _write_csv(out / "history.csv", rows)
+        write_csv(out / "history.csv", rows)
         facts = {"best_epoch": 5, "epochs": 5, "validation_loss": 2.0, "galleries_without_photos": 0}
         facts |= {"galleries": {"train": 799, "validation": 100}, "encoder_parameters": 1_000_000}
         write_json(out / "metrics.json", facts | {"head_parameters": 50_000})
@@ -150,7 +153,7 @@ def _tasks(run: Run) -> None:
         write_outcomes(out / "outcomes.parquet", tables)
         outcomes = read_outcomes(out / "outcomes.parquet")
         write_json(out / "metrics.json", summarise(outcomes, directions, SPLIT, resamples=200))
-        _write_csv(out / "tasks.csv", rows)
+        write_csv(out / "tasks.csv", rows)
 
 
 def _stars(run: Run) -> None:
@@ -183,7 +186,18 @@ def _stars(run: Run) -> None:
         write_outcomes(out / "outcomes.parquet", tables)
         outcomes = read_outcomes(out / "outcomes.parquet")
         write_json(out / "metrics.json", summarise(outcomes, directions, SPLIT, resamples=200))
-        _write_csv(out / "stars.csv", rows)
+        write_csv(out / "stars.csv", rows)
+
+
+def _ranking(run: Run) -> None:
+    with write_artifact(
+        run.path("evaluate-ranking"), "evaluate-ranking", run.inputs("data", "prepare", "embed"), {}
+    ) as out:
+        if run.ranking:
+            write_ranking(out, SPLIT, run.models, query=run.query, title=run.title)
+        else:
+            reason = "data has no search_log.parquet"
+            write_json(out / "metrics.json", {"split": SPLIT, "skipped": reason, "metrics": {}})
 
 
 def _package(run: Run) -> None:
@@ -199,29 +213,13 @@ def _package(run: Run) -> None:
         name: {"direction": direction, "unit": unit, "candidate": {"value": value, "low": None, "high": None, "n": 8}}
         for name, (direction, unit, value) in measured.items()
     }
-    galleries = [Gallery(f"listing-{i}", [_photo(10 * i + k) for k in range(3 + 2 * i)]) for i in range(3)]
+    galleries = [Gallery(f"listing-{i}", [photo(10 * i + k) for k in range(3 + 2 * i)]) for i in range(3)]
     galleries[1].photos[0] = b"not a photo"
     embeddings = np.random.default_rng(3).normal(size=(3, 8)).astype(np.float32)
-    inputs = run.inputs("data", "prepare", "train", "embed")
+    inputs = run.inputs("data", "prepare", "train", "embed", "evaluate-ranking")
     with write_artifact(run.path("package"), "package", inputs, {}) as out:
         names = [[f"{k}.jpg" for k in range(len(gallery.photos))] for gallery in galleries]
         write_examples(out / "examples", galleries, names)
         for name in ("expected", "served"):
             np.save(out / "examples" / f"{name}.npy", embeddings)
         write_json(out / "metrics.json", {"split": SPLIT, "metrics": metrics})
-
-
-def _photo(seed: int) -> bytes:
-    """A JPEG of smooth colours."""
-    coarse = np.random.default_rng(seed).integers(0, 255, (4, 6, 3), dtype=np.uint8)
-    content = io.BytesIO()
-    Image.fromarray(coarse).resize((150, 100), Image.Resampling.BICUBIC).save(content, "JPEG")
-    return content.getvalue()
-
-
-def _write_csv(path: Path, rows: list[dict[str, object]]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, text.getvalue())

@@ -103,7 +103,7 @@ def read_strips(package: Path) -> list[Strip]:
     expected, served = read_embeddings(folder, "expected"), read_embeddings(folder, "served")
     strips = []
     for row, gallery in enumerate(galleries):
-        shown = [_thumbnail(photo) for photo in gallery.photos[:SHOWN_PHOTOS]]
+        shown = [thumbnail(photo) for photo in gallery.photos[:SHOWN_PHOTOS]]
         cosine = compare(served[row : row + 1], expected[row : row + 1]).min_cosine
         readable = tuple(photo for photo in shown if photo)
         strips.append(
@@ -112,7 +112,7 @@ def read_strips(package: Path) -> list[Strip]:
     return strips
 
 
-def _thumbnail(photo: bytes) -> str | None:
+def thumbnail(photo: bytes) -> str | None:
     """A data address of a small JPEG, or None for a photo that cannot be decoded."""
     try:
         image = decode(photo)

@@ -9,16 +9,18 @@ from __future__ import annotations
 import html
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from shoplens.report.numbers import Estimate, or_nan
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 COLOURS = ("ink", "muted", "line", "candidate", "baseline", "reference", "chance")
-MARKERS = {"candidate": "o", "baseline": "s", "reference": "^", "chance": "D"}
+MARKERS = {"candidate": "o", "baseline": "s", "reference": "^", "chance": "D", "ink": "d"}
 LONGEST_LABEL = 34
 
 
@@ -43,6 +45,14 @@ class Dot:
     low: float
     high: float
     baseline: float | None
+
+
+@dataclass(frozen=True)
+class Group:
+    """A row of the grouped dot plot: a label, and a value with its interval for each role (one of COLOURS)."""
+
+    label: str
+    points: Mapping[str, Estimate]
 
 
 def _paint(role: str) -> str:
@@ -122,6 +132,41 @@ def dots(rows: Sequence[Dot], *, title: str, x_label: str) -> str:
         figure.legend(loc="outside upper left", ncols=2, frameon=False, handlelength=1.2)
 
     return _svg(6.0, 0.9 + 0.22 * len(rows), title, draw)
+
+
+def groups(rows: Sequence[Group], *, title: str, x_label: str, labels: Mapping[str, str]) -> str:
+    """A dot plot with several models a row, the first row on top; what has no value is left out of the drawing.
+
+    Args:
+        labels: role -> name in the legend.
+
+    Returns:
+        An `<svg>` element.
+    """
+
+    def draw(figure: Figure, axes: Axes) -> None:
+        for role, label in labels.items():
+            found = [
+                (row.points[role], place + _offset(row, role)) for place, row in enumerate(rows) if role in row.points
+            ]
+            if found:
+                colour, places = _paint(role), [place for _, place in found]
+                bounds = [[or_nan(bound) for bound in (each.low, each.high)] for each, _ in found]
+                axes.hlines(places, *zip(*bounds, strict=True), color=colour, linewidth=1.4)
+                style: dict[str, Any] = {"marker": MARKERS[role], "markersize": 5, "linestyle": "none", "label": label}
+                axes.plot([or_nan(each.value) for each, _ in found], places, color=colour, **style)
+        axes.set_yticks(list(range(len(rows))), [_shortened(row.label) for row in rows])
+        axes.set_ylim(len(rows) - 0.4, -0.6)
+        axes.set_xlabel(x_label)
+        axes.grid(axis="x", color=_paint("line"), linewidth=0.8)
+        figure.legend(loc="outside upper left", ncols=4, frameon=False, handlelength=1.2)
+
+    return _svg(6.6, 0.9 + 0.42 * len(rows), title, draw)
+
+
+def _offset(row: Group, role: str) -> float:
+    """Where a role's point lies beside its row's middle, so that several do not cover each other."""
+    return 0.24 * (list(row.points).index(role) - (len(row.points) - 1) / 2)
 
 
 def _shortened(label: str) -> str:

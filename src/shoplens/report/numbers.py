@@ -26,6 +26,11 @@ def finite(value: float | str | None) -> float | None:
     return found if math.isfinite(found) else None
 
 
+def or_nan(value: float | None) -> float:
+    """A number for a drawing, where NaN is left out."""
+    return math.nan if value is None else value
+
+
 def number(value: float | None) -> str:
     """Four significant digits; up to seven decimals just below 1, where cosines live; thousands separated."""
     if value is None or not math.isfinite(value):

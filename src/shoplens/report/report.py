@@ -13,7 +13,15 @@ from typing import Any
 from shoplens.artifacts import read_artifact, write_artifact
 from shoplens.files import read_json, write_text
 
-HEADLINE_METRICS = ("stars/rps", "stars/log_loss", "stars/squared_error", "stars/accuracy", "tasks/score")
+HEADLINE_METRICS = (
+    "stars/rps",
+    "stars/log_loss",
+    "stars/squared_error",
+    "stars/accuracy",
+    "tasks/score",
+    "ranking/ndcg",
+    "ranking/multimodal_ndcg",
+)
 
 
 def report(
@@ -52,6 +60,7 @@ def report(
     decided = read_artifact(gate, "gate", judged)
     tasks = read_artifact(evaluate_tasks, "evaluate-tasks")
     stars = read_artifact(evaluate_stars, "evaluate-stars")
+    ranked = read_artifact(evaluate_ranking, "evaluate-ranking")
     packaged = read_artifact(package, "package")
 
     from jinja2 import Environment, StrictUndefined
@@ -59,26 +68,30 @@ def report(
 
     from shoplens.report.facts import read_data, read_origins, read_serving, read_strips
     from shoplens.report.numbers import interval, number, short
-    from shoplens.report.results import LABELS, read_holdout, read_tasks, read_training
-    from shoplens.report.verdict import MODELS, metric_row, read_models, read_verdict
+    from shoplens.report.ranking import MODALITIES, POPULATIONS, read_ranking
+    from shoplens.report.results import FITTED, LABELS, read_holdout, read_tasks, read_training
+    from shoplens.report.verdict import metric_row, read_models, read_verdict
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     # Only figures pass unescaped: matplotlib has written them and escaped their texts.
     environment.filters |= {"number": number, "interval": interval, "short": short, "figure": Markup}
     page = environment.from_string(resources.files("shoplens.report").joinpath("page.html").read_text("utf-8"))
     metrics: dict[str, Any] = {}
-    for artifact in (stars, tasks, packaged):
+    for artifact in (stars, tasks, ranked, packaged):
         metrics |= read_json(artifact.path / "metrics.json")["metrics"]
     models = read_models(train, champion, prepare)
-    artifacts = (validated, prepared, trained, compared, tasks, stars, packaged, decided)
+    artifacts = (validated, prepared, trained, compared, tasks, stars, ranked, packaged, decided)
     text = page.render(
         models=models,
         verdict=read_verdict(gate, models, {name: block["direction"] for name, block in metrics.items()}),
         headline=[metric_row(name, metrics[name]) for name in HEADLINE_METRICS if name in metrics],
-        model_names=[LABELS[name] for name in MODELS],
+        model_names=[*(LABELS[name] for name in FITTED), "chance"],
         holdout=read_holdout(evaluate_stars),
         labels=LABELS,
         tasks=read_tasks(tasks),
+        ranking=read_ranking(ranked),
+        modalities=MODALITIES,
+        populations=POPULATIONS,
         training=read_training(trained),
         data=read_data(validate, prepare),
         serving=read_serving(package),

@@ -16,7 +16,7 @@ from shoplens.evaluation.outcomes import Scores, read_outcomes
 from shoplens.evaluation.statistics import paired_interval
 from shoplens.files import read_json
 from shoplens.report.figures import Dot, Series, curves, dots
-from shoplens.report.numbers import Estimate, finite
+from shoplens.report.numbers import Estimate, finite, or_nan
 
 FITTED = ("candidate", "baseline", "reference")
 LABELS = {"candidate": "candidate", "baseline": "baseline", "reference": "ImageNet", "chance": "training shares"}
@@ -112,7 +112,7 @@ def _holdout_figure(rows: Sequence[HoldoutRow], name: str, block: Mapping[str, A
     for model in FITTED:
         points = [row for row in rows if row.model == model]
         cells = [row.accuracy if name == "accuracy" else row.score for row in points]
-        parts = {part: [_or_nan(getattr(cell, part)) for cell in cells] for part in ("value", "low", "high")}
+        parts = {part: [or_nan(getattr(cell, part)) for cell in cells] for part in ("value", "low", "high")}
         if points:
             sizes = [row.training_listings for row in points]
             series.append(Series(LABELS[model], model, sizes, parts["value"], parts["low"], parts["high"]))
@@ -157,7 +157,7 @@ def read_tasks(evaluated: Artifact) -> Tasks:
         if own and own.value is not None and own.low is not None and own.high is not None:
             other = removed["baseline"]
             marks.append(Dot(task, own.value, own.low, own.high, other.value if other else None))
-    rows.sort(key=lambda row: (-_or_nan(row.removed.value) if row.removed else math.inf, row.task))
+    rows.sort(key=lambda row: (-or_nan(row.removed.value) if row.removed else math.inf, row.task))
     marks.sort(key=lambda dot: (-dot.value, dot.label))
     figure = None
     if marks:
@@ -195,7 +195,7 @@ def read_training(trained: Artifact) -> Training:
         columns = {"training": "train_loss"} | columns
     roles = {"training": "reference", "validation": "candidate"}
     series = [
-        Series(name, roles[name], epochs, [_or_nan(finite(row[column])) for row in history])
+        Series(name, roles[name], epochs, [or_nan(finite(row[column])) for row in history])
         for name, column in columns.items()
     ]
     figure = curves(
@@ -217,7 +217,3 @@ def _cells(row: Mapping[str, str], name: str) -> Estimate:
     """The columns `name`, `name_low`, `name_high`; the column `value` has plain `low` and `high` beside it."""
     low, high = ("low", "high") if name == "value" else (f"{name}_low", f"{name}_high")
     return Estimate(finite(row[name]), finite(row[low]), finite(row[high]), int(row["n"]))
-
-
-def _or_nan(value: float | None) -> float:
-    return math.nan if value is None else value

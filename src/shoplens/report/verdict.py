@@ -48,12 +48,13 @@ class RuleRow:
 
 @dataclass(frozen=True)
 class MetricRow:
-    """A metric of all models, with two-sided intervals."""
+    """A metric of all models, with two-sided intervals; `n` units such as listings or queries."""
 
     metric: str
     better: str
     models: tuple[Estimate | None, ...]
     n: int | None
+    unit: str
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,7 @@ def metric_row(metric: str, block: Mapping[str, Any]) -> MetricRow:
         block["direction"],
         tuple(estimate(block[model]) if model in block else None for model in MODELS),
         block.get("candidate", {}).get("n"),
+        block["unit"],
     )
 
 

@@ -1,0 +1,122 @@
+"""The ranking section: Table 1 beside the paper's, nDCG by model, what was left out, and the two pictures."""
+
+import re
+
+import pytest
+from report.page import Page
+from report.run_folders import build_run
+
+from shoplens.files import read_json
+from shoplens.report.ranking import p_value
+
+
+@pytest.fixture(scope="module")
+def ranked(tmp_path_factory):
+    return build_run(tmp_path_factory.mktemp("ranked"), ranking=True)
+
+
+@pytest.fixture(scope="module")
+def source(ranked):
+    return ranked.report()
+
+
+@pytest.fixture(scope="module")
+def page(source):
+    return Page(source)
+
+
+def test_without_a_search_log_one_line_says_so(tmp_path):
+    page = Page(build_run(tmp_path).report())
+    assert "Ranking was not evaluated: data has no search_log.parquet." in page.text
+    assert "Lift over text" not in page.text
+    assert "ranking/ndcg" not in page.headings()
+
+
+def test_table_1_has_all_queries_and_those_that_moved_beside_the_papers(page):
+    start = next(i for i, row in enumerate(page.rows) if row and "Text and photos (%)" in row)
+    assert page.rows[start + 1 : start + 6] == [
+        ["candidate", "all queries", "12 (100.0%)", "-5.0 [-6.5, -3.5]", "< 0.0001", "3.5 [2.0, 5.0]", "0.031"],
+        ["candidate", "moved to photos too", "6 (50.0%)", "-5.0 [-6.5, -3.5]", "< 0.0001", "3.5 [2.0, 5.0]", "0.031"],
+        ["ImageNet", "all queries", "12 (100.0%)", "-6.0 [-7.5, -4.5]", "< 0.0001", "2.5 [1.0, 4.0]", "0.031"],
+        ["ImageNet", "moved to photos too", "6 (50.0%)", "-6.0 [-7.5, -4.5]", "< 0.0001", "2.5 [1.0, 4.0]", "0.031"],
+        ["Etsy paper, Table 1", "moved to photos too", "of 1,394 (51.4%)", "-2.2", "< 0.0001", "1.7", "< 0.0001"],
+    ]
+
+
+def test_every_metric_stands_with_its_models_interval_and_unit(ranked, page):
+    measured = read_json(ranked.path("evaluate-ranking") / "metrics.json")["metrics"]
+    row = page.row("text and photos")
+    for cell, model in zip(row[1:4], ("candidate", "baseline", "reference"), strict=True):
+        found = measured["ranking/multimodal_ndcg"][model]
+        numbers = [float(text) for text in re.findall(r"[\d.]+", cell)]
+        assert numbers == pytest.approx([found["value"], found["low"], found["high"]], abs=1e-3)
+    assert row[4:] == ["–", "12 × query"]
+    assert page.row("text")[2:4] == ["–", "–"], "text needs no encoder"
+    assert page.row("each query as it chose")[4].startswith("0.4"), "a random order"
+    assert page.row("ranking/ndcg")[-1] == "12 × query"
+    assert page.row("stars/rps")[-1] == "120 × listing"
+    assert {"order as shown", "unseen listings: text", "FairPairs ordered right"} <= set(page.headings())
+
+
+def test_the_figure_draws_each_model_once_and_what_needs_no_photos_apart(source):
+    figure = next(part for part in re.findall(r"<svg.*?</svg>", source, re.DOTALL) if "by modality and model" in part)
+    texts = re.findall(r">([^<>]+)</text>", figure)
+    for label in ("candidate", "baseline", "ImageNet", "no photos used", "text and photos", "order as shown"):
+        assert texts.count(label) == 1
+    assert "random order" in texts
+    assert figure.count("var(--baseline)") > 0
+
+
+def test_a_first_run_draws_no_baseline(tmp_path):
+    source = build_run(tmp_path, ranking=True, baseline=False).report()
+    figure = next(part for part in re.findall(r"<svg.*?</svg>", source, re.DOTALL) if "by modality and model" in part)
+    assert "var(--baseline)" not in figure
+    assert Page(source).row("text and photos")[2] == "–"
+
+
+def test_what_was_left_out_is_counted(page):
+    assert "Test sessions scored333; left out: 7 with a single result, 450 without a relevant result" in page.text
+    assert "12: 10 with a model of their own, 2 by the model over all queries" in page.text
+    assert "text 4, photos 2, text and photos 6" in page.text
+    assert "FairPairs for 11 queries, neighbours in position for 1 (these also learn" in page.text
+    assert "3 without photos, 5 without text" in page.text
+    assert "17 of 19,000 results shown" in page.text
+    assert "candidate text: rate 1.0, l1 0.1, l2 10.0" in page.text
+
+
+def test_a_pair_shows_both_listings_with_the_words_they_share_in_bold(source, page):
+    assert source.count("<b>Villa</b>") == source.count("<b>Pool</b>") == 2
+    assert "<b>with</b>" not in source
+    assert "Text ranks them 2 apart" in page.text
+    assert "is 394 ranks higher. nDCG of the query: +3.1%." in page.text
+    assert page.text.index("Villa 0 with Pool") < page.text.index("Villa 6 with Pool")
+
+
+def test_the_bands_show_five_rows_of_listings_under_both_models(page):
+    assert [row[0] for row in page.rows if row[0] in {"90", "80", "70", "60", "50"}] == ["90", "80", "70", "60", "50"]
+    assert "“sea view pool” from the 90th to the 50th percentile" in page.text
+    titles = [attributes["alt"] for tag, attributes in page.tags if tag == "img" and "Villa" in attributes["alt"]]
+    assert len(titles) == 1 + 5 * 11
+    assert page.text.count("no photo ") == 1 + 5, "a listing without photos keeps its place"
+
+
+def test_the_page_with_pictures_stands_alone_and_is_small(source, page):
+    assert "://" not in source
+    assert not {"script", "link", "iframe"} & {tag for tag, _ in page.tags}
+    sources = [value for _, attributes in page.tags for name, value in attributes.items() if name == "src"]
+    assert all(value.startswith("data:image/jpeg;base64,") for value in sources)
+    assert len(source.encode()) < 1_000_000
+
+
+def test_hostile_queries_and_titles_stay_text(tmp_path):
+    hostile = '<script>alert("{}")</script>'
+    source = build_run(tmp_path, ranking=True, query="<img src=x onerror=alert(1)>", title=hostile).report()
+    page = Page(source)
+    assert not [tag for tag, attributes in page.tags if tag == "script" or "onerror" in attributes]
+    assert '<script>alert("0")</script>' in page.text
+    assert "“<img src=x onerror=alert(1)>” from the 90th" in page.text
+
+
+@pytest.mark.parametrize(("p", "shown"), [(None, "–"), (0.03125, "0.031"), (1e-4, "0.0001"), (9.9e-5, "< 0.0001")])
+def test_a_p_value_has_two_digits_down_to_the_papers_level(p, shown):
+    assert p_value(p) == shown
