@@ -103,6 +103,24 @@ def test_the_summary_of_a_finished_run(finished: Layout) -> None:
         assert part in text
 
 
+@pytest.mark.parametrize(
+    ("other", "said"), [("baseline", "with the baseline 0.6200"), ("reference", "with ImageNet transfer 0.6200")]
+)
+def test_the_summary_tells_ranking_in_a_line(finished: Layout, other: str, said: str) -> None:
+    ndcg = {"direction": "higher", "candidate": {"value": 0.63}, other: {"value": 0.62}}
+    gain = {"candidate": {"value": 0.02, "low": 0.01, "high": 0.03, "n": 118}}
+    measured = {"metrics": {"ranking/ndcg": ndcg, "ranking/multimodal_gain": gain}}
+    write_json(finished.path("evaluate-ranking") / "metrics.json", measured)
+    line = f"Ranking  nDCG 0.6300, {said}; photos beside text gain 0.0200 [0.0100, 0.0300] n=118 queries"
+    assert line in summary(finished).splitlines()
+
+
+def test_the_summary_says_why_ranking_was_not_evaluated(finished: Layout) -> None:
+    skipped = {"skipped": "data has no search_log.parquet", "metrics": {}}
+    write_json(finished.path("evaluate-ranking") / "metrics.json", skipped)
+    assert "Ranking  not evaluated: data has no search_log.parquet" in summary(finished)
+
+
 @pytest.mark.parametrize("stage", [stage.name for stage in STAGES[:-4]])
 def test_the_summary_of_a_run_that_failed_early_does_not_tell_an_earlier_ones_decision(
     finished: Layout, stage: str

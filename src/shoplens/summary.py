@@ -36,6 +36,22 @@ def _metric_lines(metrics: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _ranking_line(measured: dict[str, Any]) -> str:
+    if "skipped" in measured:
+        return f"Ranking  not evaluated: {measured['skipped']}"
+    models = measured["metrics"]["ranking/ndcg"]
+    other, label = ("baseline", "the baseline") if "baseline" in models else ("reference", "ImageNet transfer")
+    gain = measured["metrics"]["ranking/multimodal_gain"]["candidate"]
+    return (
+        f"Ranking  nDCG {_value(models['candidate'])}, with {label} {_value(models[other])}; "
+        f"photos beside text gain {_interval(gain)} queries"
+    )
+
+
+def _value(entry: dict[str, Any]) -> str:
+    return "-" if entry["value"] is None else f"{entry['value']:.4f}"
+
+
 def _unfinished(layout: Layout) -> list[str]:
     """The stages whose output is missing or was made from other inputs than those at hand, and all that follow them.
 
@@ -77,6 +93,9 @@ def summary(layout: Layout) -> str:
         found = _read(layout.path(stage) / "metrics.json")
         if found:
             lines += _metric_lines(found["metrics"])
+    ranking = _read(layout.path("evaluate-ranking") / "metrics.json")
+    if ranking:
+        lines.append(_ranking_line(ranking))
     if receipt:
         known = "version" in receipt
         lines.append(
