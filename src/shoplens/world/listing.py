@@ -55,7 +55,7 @@ def draw_listing(params: WorldParams, number: int) -> Listing:
         labels[task] = None if unknown else (stranger if wrong else facts).labels[task]
     stars = facts.stars if luck.random() < params.star_signal else stranger.stars
     starred = luck.random() < STARRED
-    title, tags = describe(luck, facts)
+    title, tags = describe(luck, facts, params.false_claims)
     return Listing(
         number=number,
         listing_id=name_of("listing", params.seed, number),

@@ -18,6 +18,7 @@ from shoplens.params import WorldParams
 from shoplens.progress import progress
 from shoplens.world.gallery import LONGEST, SHORTEST, Photo, photos
 from shoplens.world.listing import Listing, draw_listing
+from shoplens.world.search_log import search_log
 from shoplens.world.tables import HOLDOUT, LEVELS, TASKS
 
 SHARD = 2000
@@ -115,7 +116,8 @@ def render_world(out: Path, params: WorldParams, workers: int | None = None) -> 
     """Render the demo marketplace into the contract folder `out`, replacing it whole.
 
     Args:
-        out: the folder to write: dataset.yaml, listings.parquet, images.parquet, images/NNN.tar.
+        out: the folder to write: dataset.yaml, listings.parquet, images.parquet, images/NNN.tar and, unless
+            `sessions_per_listing` is 0, search_log.parquet.
         params: seed, size and knobs. Equal parameters give equal bytes (same Pillow and numpy), whatever `workers`.
         workers: processes to render with; None for one a processor.
     """
@@ -140,4 +142,7 @@ def render_world(out: Path, params: WorldParams, workers: int | None = None) -> 
         )
         pq.write_table(pa.table(rows, schema=schema).sort_by("image_id"), folder / "images.parquet")
         pq.write_table(listings_table(listings), folder / "listings.parquet")
+        log = search_log(params, listings)
+        if log is not None:
+            pq.write_table(log, folder / "search_log.parquet")
         (folder / "dataset.yaml").write_text(yaml.safe_dump(dataset_yaml(), sort_keys=False), encoding="utf-8")
