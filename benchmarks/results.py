@@ -29,7 +29,10 @@ MEASURED = ("validate", "prepare", "train", "champion", "embed", "evaluate-tasks
 
 def rendered(work: Path, params: WorldParams) -> Path:
     """The contract folder of a world, rendered if it is not there."""
-    out = work / "worlds" / f"{params.seed}-{params.listings}" / "data"
+    name = f"{params.seed}-{params.listings}"
+    if params.false_claims != WorldParams().false_claims:
+        name += f"-{params.false_claims:g}-false"
+    out = work / "worlds" / name / "data"
     made_by = {"params": params.model_dump(mode="json"), "code": code_of(["world"])}
     note = out.with_name("data.json")
     if out.is_dir() and note.is_file() and read_json(note) == made_by:

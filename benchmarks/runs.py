@@ -7,7 +7,7 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,10 @@ from shoplens.stages import BY_NAME, run_stage
 
 ROOT = Path(__file__).parents[1]
 RULES = tuple(f"src/shoplens/world/{name}.py" for name in ("facts", "listing", "tables", "places", "cues", "look"))
+SEARCH_RULES = tuple(
+    f"src/shoplens/world/{name}.py"
+    for name in ("words", "demand", "queries", "search", "search_log", "shopper", "traffic")
+)
 
 
 def git(*arguments: str) -> str:
@@ -35,16 +39,16 @@ def git(*arguments: str) -> str:
     return done.stdout.strip()
 
 
-def rules_commit() -> str:
+def rules_commit(rules: Sequence[str] = RULES) -> str:
     """The commit that last touched the demo world's rules.
 
     Raises:
         ShoplensError: if the rules have changes that are not committed: the seeds follow from the commit.
     """
-    changed = git("status", "--porcelain", "--", *RULES)
+    changed = git("status", "--porcelain", "--", *rules)
     if changed:
         raise ShoplensError(f"the world's rules have changes that are not committed:\n{changed}\ncommit them first")
-    return git("log", "-1", "--format=%H", "--", *RULES)
+    return git("log", "-1", "--format=%H", "--", *rules)
 
 
 def world_seed(commit: str, number: int, trial: bool = False) -> int:
@@ -57,9 +61,9 @@ def world_seed(commit: str, number: int, trial: bool = False) -> int:
     return int(hashlib.sha256(text.encode()).hexdigest(), 16) % 2**31
 
 
-def rules_history() -> list[str]:
+def rules_history(rules: Sequence[str] = RULES) -> list[str]:
     """The commits that touched the rules, the latest first: short hash, time, subject."""
-    return git("log", "--format=%h, %cI: %s", "--", *RULES).splitlines()
+    return git("log", "--format=%h, %cI: %s", "--", *rules).splitlines()
 
 
 def code_of(paths: Iterable[str]) -> str:
