@@ -38,3 +38,4 @@ bench: setup
 
 results: setup
 	@python -m benchmarks.results
+	@python -m benchmarks.results_ranking
