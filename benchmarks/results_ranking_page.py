@@ -192,8 +192,8 @@ def write_page(
         "",
         "## Table 1: relative lift in nDCG over text-only ranking",
         "",
-        "nDCG a session, averaged a query, then over queries; relative to the text-only ranker. 95% bootstrap intervals "
-        "over queries, Wilcoxon signed-rank p. `moved`: the queries whose validation sessions chose the multimodal "
+        "nDCG a session, averaged a query, then over queries; relative to the text-only ranker. 95% bootstrap "
+        "intervals over queries, Wilcoxon signed-rank p. `moved`: the queries whose validation sessions chose the multimodal "
         "ranker, the population of the paper's Table 1 (selected on validation, measured on test).",
         "",
         lift_table(table) if table else missing,
@@ -213,7 +213,7 @@ def write_page(
         "",
         "## Open-icons",
         "",
-        "Emojis; titles and tags from emojibase, relevance from emojilib; the sessions are simulated (docs/open-icons.md).",
+        "Emojis; titles and tags from emojibase, relevance from emojilib, simulated sessions (docs/open-icons.md).",
         "",
         lift_table(worlds["icons"]) if "icons" in worlds else missing,
         "",
