@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from shoplens.contract import columns as c
 from shoplens.contract.findings import found_rows, raise_errors
 from shoplens.contract.tables import SEARCH_LOG, load_table
-from shoplens.ranking.text import normalise_query
+from shoplens.ranking.scoring import normalise_query
 
 FILE = c.SEARCH_LOG_FILE
 

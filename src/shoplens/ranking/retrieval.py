@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from shoplens.ranking.text import Tokens, tokenise
+from shoplens.ranking.scoring import words
+from shoplens.ranking.text import Tokens
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,6 @@ def inverted_index(tokens: Tokens) -> InvertedIndex:
 
 def candidates(index: InvertedIndex, query: str) -> NDArray[np.int32]:
     """Listing rows, ascending, whose title or tags contain a term of the query; none if all its terms are unknown."""
-    typed = tokenise(pa.chunked_array([[query]], pa.string()), pa.chunked_array([[None]], pa.list_(pa.string()))).words
-    terms = pc.index_in(typed, value_set=index.terms).drop_null().to_numpy()
+    terms = pc.index_in(pa.array(words(query), pa.string()), value_set=index.terms).drop_null().to_numpy()
     found = [np.empty(0, np.int32), *(index.listings[index.indptr[t] : index.indptr[t + 1]] for t in terms)]
     return np.unique(np.concatenate(found))

@@ -22,11 +22,6 @@ BLOCK = 100_000
 CODE_POINTS = 0x110000
 
 
-def normalise_query(text: str) -> str:
-    """Lower case, white space collapsed to single blanks: what makes two typed queries the same query."""
-    return " ".join(text.lower().split())
-
-
 @cache
 def _is_word() -> NDArray[np.bool_]:
     """For each code point, whether it is a word character: what `\\w` of Python's `re` matches."""
@@ -52,7 +47,9 @@ class Tokens:
 
     def without_text(self) -> NDArray[np.bool_]:
         """(L,) whether a listing has no token at all."""
-        return np.bincount(self.row, minlength=self.listings) == 0
+        empty = np.ones(self.listings, dtype=np.bool_)
+        empty[self.row] = False
+        return empty
 
 
 def tokenise(titles: pa.ChunkedArray, tags: pa.ChunkedArray) -> Tokens:
