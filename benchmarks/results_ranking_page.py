@@ -193,8 +193,8 @@ def write_page(
         "## Table 1: relative lift in nDCG over text-only ranking",
         "",
         "nDCG a session, averaged a query, then over queries; relative to the text-only ranker. 95% bootstrap "
-        "intervals over queries, Wilcoxon signed-rank p. `moved`: the queries whose validation sessions chose the multimodal "
-        "ranker, the population of the paper's Table 1 (selected on validation, measured on test).",
+        "intervals over queries, Wilcoxon signed-rank p. `moved`: the queries whose validation sessions chose "
+        "the multimodal ranker, the population of the paper's Table 1 (selected on validation, measured on test).",
         "",
         lift_table(table) if table else missing,
         "",
