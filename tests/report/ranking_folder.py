@@ -43,11 +43,18 @@ OTHERS = {
 }
 
 
-def write_ranking(out: Path, split: str, models: Sequence[str], *, query: str, title: str) -> None:
-    """Write the files that the page reads; `title` has a place for the listing's number."""
+def write_ranking(
+    out: Path, split: str, models: Sequence[str], *, query: str, title: str, diverged: bool = False
+) -> None:
+    """Write the files that the page reads; `title` has a place for the listing's number.
+
+    A diverged candidate has no number and no picture, but its queries are counted as ever.
+    """
     queries = [f"query {i:02}" for i in range(12)]
     hard = np.random.default_rng(4).normal(0, 0.08, len(queries))
     values = {(metric, model): mean + LEVELS[model] for metric, mean in MEANS.items() for model in models} | OTHERS
+    if diverged:
+        values |= {(metric, model): np.nan for metric, model in values if model == "candidate"}
     tables = [outcome_rows(metric, model, queries, mean + hard) for (metric, model), mean in values.items()]
     gains = {model: 0.02 + LEVELS[model] + hard / 10 for model in models}
     tables += [outcome_rows("ranking/multimodal_gain", model, queries, gain) for model, gain in gains.items()]
@@ -55,13 +62,13 @@ def write_ranking(out: Path, split: str, models: Sequence[str], *, query: str, t
     outcomes = read_outcomes(out / "outcomes.parquet")
     found = summarise(outcomes, dict.fromkeys(outcomes, "higher"), split, unit="query", resamples=200)
     write_json(out / "metrics.json", found | {"counts": COUNTS})
-    write_csv(out / "table1.csv", _table1())
+    write_csv(out / "table1.csv", _table1(diverged))
     for i in range(3):
         write_bytes(out / "photos" / f"{i}.jpg", photo(100 + i))
-    write_json(out / "pictures.json", _pictures(query, title))
+    write_json(out / "pictures.json", {"pairs": [], "bands": None} if diverged else _pictures(query, title))
 
 
-def _table1() -> list[dict[str, object]]:
+def _table1(diverged: bool) -> list[dict[str, object]]:
     rows = []
     for model, lifts in (("candidate", (-5.0, 3.5)), ("reference", (-6.0, 2.5))):
         for population, queries in (("all", 12), ("moved", 6)):
@@ -69,7 +76,9 @@ def _table1() -> list[dict[str, object]]:
                 row = {"model": model, "modality": modality, "population": population, "queries": queries}
                 row |= {"sessions": 30 * queries, "share": queries / 12, "ndcg": 0.6 * (1 + lift / 100), "lift": lift}
                 p = {"text": "", "image": 0.00002, "multimodal": 0.03125}[modality]
-                rows.append(row | {"low": lift - 1.5, "high": lift + 1.5, "wilcoxon_p": p})
+                row |= {"low": lift - 1.5, "high": lift + 1.5, "wilcoxon_p": p}
+                absent = diverged and model == "candidate"
+                rows.append(row | dict.fromkeys(("ndcg", "lift", "low", "high", "wilcoxon_p"), "") if absent else row)
     return rows
 
 

@@ -194,7 +194,7 @@ def _ranking(run: Run) -> None:
         run.path("evaluate-ranking"), "evaluate-ranking", run.inputs("data", "prepare", "embed"), {}
     ) as out:
         if run.ranking:
-            write_ranking(out, SPLIT, run.models, query=run.query, title=run.title)
+            write_ranking(out, SPLIT, run.models, query=run.query, title=run.title, diverged=run.diverged)
         else:
             reason = "data has no search_log.parquet"
             write_json(out / "metrics.json", {"split": SPLIT, "skipped": reason, "metrics": {}})

@@ -74,6 +74,18 @@ def test_a_first_run_draws_no_baseline(tmp_path):
     assert Page(source).row("text and photos")[2] == "–"
 
 
+def test_a_diverged_candidate_has_dashes_and_no_point(tmp_path):
+    source = build_run(tmp_path, ranking=True, diverged=True).report()
+    page = Page(source)
+    assert page.row("text and photos")[1] == "–"
+    assert page.row("candidate")[1:] == ["all queries", "12 (100.0%)", "–", "–", "–", "–"]
+    figure = next(part for part in re.findall(r"<svg.*?</svg>", source, re.DOTALL) if "by modality and model" in part)
+    drawn = {role: figure.count(f"fill: var(--{role})") for role in ("candidate", "baseline", "reference")}
+    assert drawn["candidate"] < drawn["baseline"] == drawn["reference"]
+    assert "nan" not in figure.lower()
+    assert "Close by text" not in page.text
+
+
 def test_what_was_left_out_is_counted(page):
     assert "Test sessions scored333; left out: 7 with a single result, 450 without a relevant result" in page.text
     assert "12: 10 with a model of their own, 2 by the model over all queries" in page.text

@@ -88,7 +88,7 @@ class Bands:
 class Ranking:
     """The ranking section."""
 
-    figure: str
+    figure: str | None
     lifts: tuple[LiftRow, ...]
     metrics: tuple[tuple[str, MetricRow], ...]
     counts: Mapping[str, Any]
@@ -113,7 +113,7 @@ def read_ranking(evaluated: Artifact) -> Ranking | str:
     )
 
 
-def _figure(metrics: Mapping[str, Any]) -> str:
+def _figure(metrics: Mapping[str, Any]) -> str | None:
     """nDCG with its interval by modality and model; what no photo model decides is drawn in a colour of its own."""
     rows = []
     for name in DRAWN:
@@ -127,11 +127,15 @@ def _figure(metrics: Mapping[str, Any]) -> str:
     for label, (metric, model) in orders.items():
         if model in metrics.get(metric, {}):
             rows.append(Group(label, {"ink": estimate(metrics[metric][model])}))
-    return groups(
-        rows,
-        title="nDCG on the test sessions by modality and model",
-        x_label="nDCG, mean over queries (higher is better)",
-        labels={"candidate": "candidate", "baseline": "baseline", "reference": "ImageNet", "ink": "no photos used"},
+    return (
+        None
+        if not rows
+        else groups(
+            rows,
+            title="nDCG on the test sessions by modality and model",
+            x_label="nDCG, mean over queries (higher is better)",
+            labels={"candidate": "candidate", "baseline": "baseline", "reference": "ImageNet", "ink": "no photos used"},
+        )
     )
 
 
