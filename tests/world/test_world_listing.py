@@ -150,7 +150,9 @@ def test_drift_moves_the_shares_of_types_and_countries() -> None:
     )
 
 
-def test_sellers_err_in_about_one_claim_of_seven_and_never_name_quality(default_world: list[Listing]) -> None:
+def test_sellers_omit_an_offer_in_seven_claim_one_in_four_falsely_and_never_name_quality(
+    default_world: list[Listing],
+) -> None:
     said = offered = missing = untrue = 0
     for listing in default_world:
         claimed = {task for task, words in CLAIMS.items() if words in listing.tags}
@@ -158,7 +160,7 @@ def test_sellers_err_in_about_one_claim_of_seven_and_never_name_quality(default_
         said, offered = said + len(claimed), offered + len(true)
         missing, untrue = missing + len(true - claimed), untrue + len(claimed - true)
     assert 0.12 < missing / offered < 0.18
-    assert 0.12 < untrue / said < 0.18
+    assert 0.22 < untrue / said < 0.28
     words = " ".join(f"{x.title} {' '.join(x.tags)}" for x in default_world).lower()
     banned = r"\b(stars?|luxur\w*|budget|upscale|midscale|economy|quality|cheap|new|clean|tidy|elegant|[1-5])\b"
     assert re.search(banned, words) is None

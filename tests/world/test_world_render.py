@@ -10,9 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from shoplens.contract.checks import check_folder
 from shoplens.contract.pixels import decode
 from shoplens.contract.spec import read_spec
-from shoplens.contract.tables import read_images, read_listings
+from shoplens.contract.tables import read_images, read_listings, read_search_log
 from shoplens.files import digest_folder
 from shoplens.params import WorldParams
 from shoplens.world import render
@@ -49,7 +50,20 @@ def test_the_contract_reads_it(world: Path) -> None:
     assert spec.holdout is not None
     assert (spec.holdout.name, list(spec.slices)) == ("star_rating", ["market"])
     assert read_listings(world, spec).num_rows == SMALL.listings
-    assert sorted(p.name for p in world.iterdir()) == ["dataset.yaml", "images", "images.parquet", "listings.parquet"]
+    log = read_search_log(world)
+    assert log is not None and len(set(log["session_id"].to_pylist())) == 6 * SMALL.listings
+    files = ["dataset.yaml", "images", "images.parquet", "listings.parquet", "search_log.parquet"]
+    assert sorted(p.name for p in world.iterdir()) == files
+
+
+def test_a_valid_contract_folder(world: Path) -> None:
+    """The galleries of 80 listings fill the splits unevenly, which is no fault of the rows."""
+    assert not [finding for finding in check_folder(world) if finding.file == "search_log.parquet"]
+
+
+def test_without_sessions_there_is_no_log(tmp_path: Path) -> None:
+    render_world(tmp_path / "data", WorldParams(listings=20, sessions_per_listing=0), workers=1)
+    assert not (tmp_path / "data" / "search_log.parquet").exists()
 
 
 def test_every_listing_has_its_gallery_and_rows_are_sorted_by_id(world: Path) -> None:
