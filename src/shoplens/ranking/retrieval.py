@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from shoplens.ranking.scoring import words
-from shoplens.ranking.text import Tokens
+from shoplens.ranking.text import Tokens, distinct
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class InvertedIndex:
 
 def inverted_index(tokens: Tokens) -> InvertedIndex:
     """Turn listing -> tokens around, over all listings: what was never trained on must be found as well."""
-    cells = np.unique(tokens.word.astype(np.int64) * tokens.listings + tokens.row)
+    cells = distinct(tokens.word.astype(np.int64) * tokens.listings + tokens.row)
     counts = np.bincount(cells // max(tokens.listings, 1), minlength=len(tokens.words))
     listings = (cells % max(tokens.listings, 1)).astype(np.int32)
     return InvertedIndex(tokens.words, np.append(0, np.cumsum(counts)).astype(np.int64), listings)
@@ -37,4 +37,4 @@ def candidates(index: InvertedIndex, query: str) -> NDArray[np.int32]:
     """Listing rows, ascending, whose title or tags contain a term of the query; none if all its terms are unknown."""
     terms = pc.index_in(pa.array(words(query), pa.string()), value_set=index.terms).drop_null().to_numpy()
     found = [np.empty(0, np.int32), *(index.listings[index.indptr[t] : index.indptr[t + 1]] for t in terms)]
-    return np.unique(np.concatenate(found))
+    return distinct(np.concatenate(found))
