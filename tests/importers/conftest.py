@@ -67,11 +67,12 @@ CARRIERS = [
     {"unified": "2764-FE0F", "docomo": None, "au": None, "softbank": None},
     {"unified": "1F1E8-1F1FD", "docomo": None, "au": None, "softbank": None},
 ]
+KEYWORDS = {"\U0001f600": ["grinning_face", "Face"], "\u2764\ufe0f": ["love", "face"], "\U0001f1e8\U0001f1fd": ["flag"]}
 SVG = '<svg viewBox="0 0 72 72" xmlns="http://www.w3.org/2000/svg"><circle cx="36" cy="36" r="23" fill="{}"/></svg>'
 
 
 def tiny_files() -> dict[Package, dict[str, bytes]]:
-    """The files of five tiny packages: six emojis of which one is drawn by OpenMoji only."""
+    """The files of six tiny packages: six emojis of which one is drawn by OpenMoji only."""
     google = {f"img/google/64/{n}.png": picture(c, 64, "PNG") for n, c in DRAWN.items()}
     twitter = {f"img/twitter/64/{n}.png": picture(c, 64, "PNG") for n, c in DRAWN.items()}
     fluent = {f"assets/{n}.webp": picture(c, 256, "WEBP") for n, c in DRAWN.items()}
@@ -86,6 +87,7 @@ def tiny_files() -> dict[Package, dict[str, bytes]]:
         packages.TWITTER: twitter,
         packages.FLUENT: fluent | {"assets/2764.webp": picture("blue", 256, "WEBP")},
         packages.OPENMOJI: openmoji | {"color/svg/1FAEA.svg": SVG.format("#0f0").encode(), "LICENSE.txt": b"CC BY-SA"},
+        packages.EMOJILIB: {"dist/emoji-en-US.json": json.dumps(KEYWORDS).encode(), "LICENSE": b"MIT too"},
     }
 
 
@@ -142,7 +144,7 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
 
 @pytest.fixture
 def tarballs(tmp_path: Path) -> dict[str, Path]:
-    """Package name -> tarball of the five tiny packages."""
+    """Package name -> tarball of the six tiny packages."""
     folder = tmp_path / "tarballs"
     folder.mkdir()
     for package, files in tiny_files().items():
@@ -152,6 +154,6 @@ def tarballs(tmp_path: Path) -> dict[str, Path]:
 
 @pytest.fixture
 def tiny_packages(registry: Registry) -> tuple[Package, ...]:
-    """The five tiny packages, published and pinned, in the order of PACKAGES."""
+    """The six tiny packages, published and pinned, in the order of PACKAGES."""
     files = tiny_files()
     return tuple(registry.publish(package, pack(files[package])) for package in packages.PACKAGES)

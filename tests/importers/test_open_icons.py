@@ -17,7 +17,7 @@ from shoplens.contract.spec import read_spec
 from shoplens.contract.store import PhotoStore
 from shoplens.errors import ShoplensError
 from shoplens.files import digest_folder
-from shoplens.importers import open_icons
+from shoplens.importers import open_icons, open_icons_searches
 from shoplens.importers.open_icons import build_folder, import_open_icons, listing_id_of
 from shoplens.importers.open_icons_archive import read_members
 from shoplens.importers.open_icons_packages import GOOGLE, PACKAGES, Package
@@ -103,6 +103,24 @@ def test_licences_are_recorded(do_import: Import, tmp_path: Path) -> None:
         assert package.attribution in text
     assert "CC-BY-SA-4.0" in read_spec(data).licence
     assert (data / "licences" / "openmoji-17.0.0.txt").read_bytes() == b"CC BY-SA"
+    assert (data / "licences" / "emojilib-4.0.3.txt").read_bytes() == b"MIT too"
+    assert "simulated" in text
+
+
+def test_searches_are_written_where_there_are_queries(
+    do_import: Import, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    do_import(tmp_path / "few")
+    assert not (tmp_path / "few" / "search_log.parquet").exists()
+    monkeypatch.setattr(open_icons_searches, "ENOUGH_RETRIEVED", 2)
+    monkeypatch.setattr(open_icons_searches, "ENOUGH_FITTING", 1)
+    do_import(tmp_path / "a")
+    do_import(tmp_path / "b")
+    assert digest_folder(tmp_path / "a") == digest_folder(tmp_path / "b")
+    log = rows(tmp_path / "a", "search_log")
+    assert {row["query"] for row in log} == {"face", "grinning face"}
+    assert {row["listing_id"] for row in log} == {listing_id_of("1f600"), listing_id_of("1faea")}
+    assert not {finding for finding in check_folder(tmp_path / "a") if finding.file == "search_log.parquet"}
 
 
 def test_the_same_packages_give_the_same_bytes_and_replace_an_earlier_import(do_import: Import, tmp_path: Path) -> None:
@@ -139,7 +157,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from shoplens.files import replacing_folder
-from shoplens.importers import open_icons
+from shoplens.importers import open_icons, open_icons_searches
 
 open_icons.PACKAGES = ()
 def half(folder, tarballs):

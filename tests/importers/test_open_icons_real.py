@@ -33,6 +33,12 @@ def test_size_and_contract(data: Path) -> None:
     assert splits.count("test") > 150 and splits.count("validation") > 150
 
 
+def test_searches(data: Path) -> None:
+    log = pq.read_table(data / "search_log.parquet")
+    assert len(set(log["query"].to_pylist())) == 39
+    assert len(set(log["session_id"].to_pylist())) == 6 * 1914
+
+
 def test_no_task_determines_the_holdout(data: Path) -> None:
     rows = {row.target: row for row in dependences(data)}
     assert set(rows) == {*TASKS, TOGETHER, GALLERY}

@@ -2,6 +2,7 @@
 
 An emoji is a listing, the vendors' drawings of its base form are its gallery, its Unicode group is the hold-out. Ids
 and file names are hashes and all rows are in their order, so neither a name nor a place says anything about a label.
+The searches are simulated (see `open_icons_searches`).
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from shoplens.importers.open_icons_catalogue import Emoji, read_catalogue
 from shoplens.importers.open_icons_download import fetch
 from shoplens.importers.open_icons_drawings import Drawing, read_galleries
 from shoplens.importers.open_icons_licences import LICENCE, write_licences
-from shoplens.importers.open_icons_packages import EMOJIBASE, GOOGLE, PACKAGES
+from shoplens.importers.open_icons_packages import EMOJIBASE, EMOJILIB, GOOGLE, PACKAGES
+from shoplens.importers.open_icons_searches import read_keywords, search_log
 from shoplens.importers.open_icons_tasks import HOLDOUT, SLICE, TASKS, era_of, task_columns
 from shoplens.progress import say
 
@@ -103,6 +105,9 @@ def build_folder(folder: Path, tarballs: Mapping[str, Path]) -> None:
         raise ShoplensError("the packages hold no drawing of any emoji: delete the cached tarballs and import again")
     _write_listings(folder, drawn)
     _write_images(folder, [(listing_id_of(emoji.key), galleries[emoji.key]) for emoji in drawn])
+    log = search_log(drawn, [listing_id_of(emoji.key) for emoji in drawn], read_keywords(tarballs[EMOJILIB.name]))
+    if log is not None:
+        pq.write_table(log, folder / c.SEARCH_LOG_FILE)
     _write_spec(folder, [len(galleries[emoji.key]) for emoji in drawn])
     write_licences(folder, tarballs)
     undrawn = f"; {len(emojis) - len(drawn)} emojis without any left out" if len(drawn) < len(emojis) else ""

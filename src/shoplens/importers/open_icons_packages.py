@@ -81,4 +81,13 @@ FLUENT = Package(
     "Fluent Emoji artwork, copyright Microsoft Corporation, MIT, as packaged by LobeHub (MIT).",
 )
 
-PACKAGES = (EMOJIBASE, GOOGLE, TWITTER, OPENMOJI, FLUENT)
+EMOJILIB = Package(
+    "emojilib",
+    "4.0.3",
+    "sha512-KbWiYre9aRSaPbHrHZIz9zmoM+21LAsK1VFJtnTh1VCtWE/rNMDviGhQTmselFl95dhqtGlY22iH0leG5BuW0g==",
+    "MIT",
+    "https://github.com/muan/emojilib",
+    "What fits a query: emojilib, copyright Mu-An Chiou, MIT. The searches in search_log.parquet are simulated.",
+)
+
+PACKAGES = (EMOJIBASE, GOOGLE, TWITTER, OPENMOJI, FLUENT, EMOJILIB)
