@@ -1,27 +1,181 @@
-"""Stage evaluate-ranking: learning to rank from the search log with text, photos and both (Etsy, section 3)."""
+"""Stage evaluate-ranking: learning to rank from the search log with text, photos and both (Etsy, sections 2 and 3).
+
+For each query of the log a linear ranking SVM is trained on text, on photos and on both; with photos once for each
+encoder (candidate, baseline, ImageNet reference). Validation sessions choose the grid point, then each query's
+modality. Test sessions are only ranked and counted; the unit of every outcome is a query.
+"""
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
 from shoplens.artifacts import read_artifact, write_artifact
-from shoplens.contract.columns import SEARCH_LOG_FILE
-from shoplens.files import read_json, write_json
+from shoplens.contract import columns as c
+from shoplens.contract.spec import read_spec
+from shoplens.contract.split import splits_of
+from shoplens.contract.tables import read_listings
+from shoplens.data.segments import make_room
+from shoplens.errors import ShoplensError
+from shoplens.evaluation.outcomes import Direction, Model, read_outcomes, summarise, write_outcomes
+from shoplens.evaluation.ranking_bundle import write_ranker
+from shoplens.evaluation.ranking_log import Collection, Features, Log, read_held_out
+from shoplens.evaluation.ranking_pictures import draw_pictures
+from shoplens.evaluation.ranking_scores import chosen_runs, score_runs, unscored
+from shoplens.evaluation.ranking_tables import counts, outcomes_of, queries_table, sessions_table, table_1
+from shoplens.files import digest_file, digest_json, locked, read_json, write_csv, write_json
+from shoplens.home import home
 from shoplens.params import EvaluateRankingParams
 from shoplens.progress import say
+from shoplens.ranking import ndcg, svm, train
+from shoplens.ranking.features import image_features
+from shoplens.ranking.judgements import TEST, TRAIN, read_judgements
+from shoplens.ranking.log_tasks import LogTasks, write_log_tasks
+from shoplens.ranking.modalities import Run, grid, runs_of
+from shoplens.ranking.pairs import preference_pairs
+from shoplens.ranking.rankers import Plan, Rankers, train_rankers
+from shoplens.ranking.retrieval import inverted_index
+from shoplens.ranking.text import text_features, tokenise
+
+FILE = c.SEARCH_LOG_FILE
+CACHE_BYTES = 2 << 30
+"""Finished queries of earlier runs that are kept, at most."""
+ENCODERS: tuple[Model, ...] = ("candidate", "baseline", "reference")
+TEXT = Run("text")
 
 
 def evaluate_ranking(*, data: Path, prepare: Path, embed: Path, out: Path, params: EvaluateRankingParams) -> None:
-    """Write metrics.json; for data without a search log it says so.
+    """Write outcomes, metrics, tables, pictures and the ranker; for data without a search log only why not.
 
     Raises:
-        ShoplensError: if an input was made from other data.
+        ShoplensError: if an input was made from other data; if the log has no preference pair to learn from, or no
+            test session to judge by.
     """
     read_artifact(prepare, "prepare", {"data": data})
     read_artifact(embed, "embed", {"data": data, "prepare": prepare})
     inputs = {"data": data, "prepare": prepare, "embed": embed}
+    split = read_json(prepare / "split.json")["hash"]
     with write_artifact(out, "evaluate-ranking", inputs, params.model_dump(mode="json")) as folder:
-        reason = f"data has no {SEARCH_LOG_FILE}"
-        say(f"ranking not evaluated: {reason}")
-        split = read_json(prepare / "split.json")["hash"]
-        write_json(folder / "metrics.json", {"split": split, "skipped": reason, "metrics": {}})
+        log = _read_log(data, embed, params)
+        if log is None:
+            reason = f"data has no {FILE}"
+            say(f"ranking not evaluated: {reason}")
+            write_json(folder / "metrics.json", {"split": split, "skipped": reason, "metrics": {}})
+            return
+        rankers = _train(log, params)
+        _write(data, folder, log, rankers, split, params)
+
+
+def _read_log(data: Path, embed: Path, params: EvaluateRankingParams) -> Log | None:
+    listings = read_listings(data, read_spec(data)).sort_by(c.LISTING_ID)
+    ids = listings[c.LISTING_ID].to_pylist()
+    judgements = read_judgements(data, ids)
+    if judgements is None:
+        return None
+    pairs = preference_pairs(judgements, TRAIN)
+    if not len(pairs.better):
+        raise ShoplensError(
+            f"{FILE}: the first half of its time holds no preference pair (a relevant result and an ignored one, side "
+            "by side or of one fair_pair), so there is nothing to learn from; log more sessions, or leave the file out"
+        )
+    tests = read_held_out(judgements, preference_pairs(judgements, TEST), np.array(splits_of(ids)) != "train")
+    if not len(tests.judged.chosen):
+        raise ShoplensError(
+            f"{FILE}: no test session has two results and a relevant one among them, so there is nothing to judge "
+            "by; log more sessions, or leave the file out"
+        )
+    tokens = tokenise(listings[c.TITLE], listings[c.TAGS])
+    learnt = judgements.listing[np.repeat(judgements.part == TRAIN, np.diff(judgements.starts))]
+    text = text_features(tokens, listings[c.SHOP_ID], learnt)
+    index = pq.read_table(embed / "listings.parquet")
+    rows = pc.index_in(index["listing_id"], value_set=pa.array(ids, pa.string())).to_numpy()
+    encoders = tuple(model for model in ENCODERS if (embed / f"{model}.npy").is_file())
+    images: dict[str, NDArray[np.float32]] = {
+        model: image_features(
+            np.load(embed / f"{model}.npy"),
+            rows,
+            len(ids),
+            training=index["split"].to_numpy() == "train",
+            centre=params.centre,
+            scale=params.image_scale,
+        )
+        for model in encoders
+    }
+    diverged = tuple(model for model in encoders if not np.isfinite(images[model]).all())
+    for model in diverged:
+        say(f"ranking: the {model}'s embeddings are not finite, so it ranks nothing")
+    titles = [title or "" for title in listings[c.TITLE].to_pylist()]
+    return Log(
+        Collection(ids, titles, inverted_index(tokens), Features(text.matrix, images)),
+        text,
+        encoders,
+        diverged,
+        read_json(embed / "embed.json")["candidate"],
+        np.isin(np.arange(len(ids)), rows),
+        judgements,
+        pairs,
+        tests,
+    )
+
+
+def _train(log: Log, params: EvaluateRankingParams) -> Rankers:
+    """Train all queries; finished ones are kept in the home folder, so that a killed run goes on where it was."""
+    plan = Plan(grid(params.rates, params.l1, params.l2), params.steps, params.min_pairs)
+    root = home() / "cache" / "ranking"
+    with locked(root / ".lock", "the ranking's cache", wait_s=86_400):
+        arrays, finished = root / "arrays", root / "queries"
+        shutil.rmtree(arrays, ignore_errors=True)
+        arrays.mkdir(parents=True)
+        images = {run.image: log.collection.features.images[run.image] for run in log.runs if run.image}
+        digests = write_log_tasks(
+            arrays,
+            log.judgements,
+            log.pairs,
+            log.text.matrix,
+            images,
+            global_pairs=params.global_pairs,
+            seed=params.seed,
+        )
+        code = [digest_file(Path(str(module.__file__))) for module in (ndcg, svm, train)]
+        settings = params.model_dump(mode="json", exclude={"workers", "resamples"})
+        folder = finished / digest_json([digests, code, settings])[:24]
+        folder.mkdir(parents=True, exist_ok=True)
+        os.utime(folder)
+        make_room(finished, folder, CACHE_BYTES)
+        served = [run for run in log.runs if run.image in ("", "candidate")]
+        source = LogTasks(arrays, len(log.judgements.queries), tuple(images))
+        pairs = np.diff(log.pairs.starts)
+        rankers = train_rankers(source, pairs, log.runs, served, plan, folder, workers=params.workers)
+        shutil.rmtree(arrays)
+    return rankers
+
+
+def _write(data: Path, folder: Path, log: Log, rankers: Rankers, split: str, params: EvaluateRankingParams) -> None:
+    """Everything that the artifact holds."""
+    options = {"resamples": params.resamples, "seed": params.seed}
+    scores = score_runs(rankers, log.runs, log.collection.features, log.tests)
+    scores |= {run: unscored(scores[TEXT]) for run in runs_of(log.encoders) if run.image in log.diverged}
+    chosen = {encoder: chosen_runs(rankers, encoder, encoder in log.diverged) for encoder in log.encoders}
+    write_outcomes(folder / "outcomes.parquet", outcomes_of(log, scores, chosen))
+    outcomes = read_outcomes(folder / "outcomes.parquet")
+    directions: dict[str, Direction] = dict.fromkeys(outcomes, "higher")
+    summary = summarise(outcomes, directions, split, unit="query", **options)
+    write_json(folder / "metrics.json", summary | {"counts": counts(log, rankers, chosen["candidate"])})
+    write_csv(folder / "table1.csv", table_1(scores, chosen, log.tests, **options))
+    write_csv(folder / "queries.csv", queries_table(log, rankers, scores, chosen["candidate"]))
+    pq.write_table(sessions_table(log, scores), folder / "sessions.parquet")
+    if "candidate" in log.diverged:
+        write_json(folder / "pictures.json", {"pairs": [], "bands": None})
+        served = [TEXT] * len(rankers.own)
+    else:
+        pictures = draw_pictures(data, folder, log, rankers, scores, chosen["candidate"])
+        write_json(folder / "pictures.json", pictures)
+        served = list(chosen["candidate"])
+    write_ranker(folder / "ranker", log, rankers, served)
