@@ -34,10 +34,27 @@ def _vgg16(pretrained: str) -> Backbone:
     """VGG16's five convolutional blocks (Booking, section 3.2: 14.7M parameters, 512 features)."""
     from torchvision.models import VGG16_Weights, vgg16
 
-    layers = list(vgg16(weights=VGG16_Weights.IMAGENET1K_V1 if pretrained == "download" else None).features)
+    net = vgg16(weights=VGG16_Weights.IMAGENET1K_V1 if pretrained == "download" else None)
+    return Backbone(_vgg_blocks(net.features), 512, IMAGENET_MEAN, IMAGENET_STD)
+
+
+def _vgg19_fc7(pretrained: str) -> Backbone:
+    """VGG19 without its last layer: "the activations fed to the original object classifier" (Etsy, section 2.1).
+
+    Five convolutional blocks, and as the sixth one the two hidden layers with 4096 features, as maps of one pixel.
+    """
+    from torchvision.models import VGG19_Weights, vgg19
+
+    net = vgg19(weights=VGG19_Weights.IMAGENET1K_V1 if pretrained == "download" else None)
+    hidden = nn.Sequential(net.avgpool, nn.Flatten(), *net.classifier[:-1], nn.Unflatten(1, (4096, 1, 1)))
+    return Backbone((*_vgg_blocks(net.features), hidden), 4096, IMAGENET_MEAN, IMAGENET_STD)
+
+
+def _vgg_blocks(features: Any) -> tuple[nn.Module, ...]:
+    """VGG's convolutions, cut after each pooling layer."""
+    layers = list(features)
     ends = [i + 1 for i, layer in enumerate(layers) if isinstance(layer, nn.MaxPool2d)]
-    blocks = tuple(nn.Sequential(*layers[a:b]) for a, b in zip([0, *ends[:-1]], ends, strict=True))
-    return Backbone(blocks, 512, IMAGENET_MEAN, IMAGENET_STD)
+    return tuple(nn.Sequential(*layers[a:b]) for a, b in zip([0, *ends[:-1]], ends, strict=True))
 
 
 def _efficientnet_lite0(pretrained: str) -> Backbone:
@@ -67,6 +84,7 @@ def _packaged_lite0(net: nn.Module) -> dict[str, Any]:
 
 REGISTRY: dict[str, tuple[Callable[[str], Backbone], frozenset[str]]] = {
     "vgg16": (_vgg16, frozenset({"download", "none"})),
+    "vgg19_fc7": (_vgg19_fc7, frozenset({"download", "none"})),
     "efficientnet_lite0": (_efficientnet_lite0, frozenset({"package", "download", "none"})),
 }
 
