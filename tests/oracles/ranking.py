@@ -87,5 +87,5 @@ def linear_svc(differences: np.ndarray, l2: float) -> np.ndarray:
     from sklearn.svm import LinearSVC
 
     signs = np.where(np.arange(len(differences)) % 2, 1, -1)
-    model = LinearSVC(loss="hinge", C=1 / (2 * l2), fit_intercept=False, tol=1e-8, max_iter=1_000_000, random_state=0)
+    model = LinearSVC(loss="hinge", C=1 / (2 * l2), fit_intercept=False, tol=1e-6, max_iter=100_000, random_state=0)
     return model.fit(differences * signs[:, None], signs).coef_[0]

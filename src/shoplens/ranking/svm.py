@@ -93,7 +93,7 @@ def fit_ranking_svm(
     rows = _rows(documents)
     if len(better) != len(worse):
         raise ValueError(f"{len(better)} better documents and {len(worse)} worse ones")
-    if l1 < 0 or l2 < 0 or not 0 < rate <= 1 or steps < 1:
+    if not (l1 >= 0 and l2 >= 0 and 0 < rate <= 1 and steps >= 1):
         raise ValueError(f"l1 {l1}, l2 {l2}, rate {rate}, steps {steps}: l1, l2 >= 0, 0 < rate <= 1, steps >= 1")
     text, image = documents.text, documents.image
     if not len(better):
