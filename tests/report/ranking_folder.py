@@ -12,18 +12,23 @@ from shoplens.files import write_bytes, write_csv, write_json
 
 COUNTS = {
     "queries": 12,
+    "queries_without_scored_sessions": 1,
     "sessions": {"train": 1600, "validation": 800, "test": 790},
     "scored_sessions": 333,
-    "excluded": {"without a relevant result": 450, "with a single result": 7},
+    "excluded": {"test sessions with one result": 7, "test sessions without a relevant result": 450},
+    "clicks_dwell_unknown": 21,
+    "listings": 900,
+    "listings_without_photos": 3,
+    "listings_without_text": 5,
+    "shown": 19000,
+    "not_retrieved": 17,
+    "training_pairs": 1234,
+    "pairs_from": {"fair_pair": 11, "neighbours": 1},
     "own": 10,
     "global": 2,
     "modalities": {"text": 4, "image": 2, "multimodal": 6},
-    "pairs_from": {"fair_pair": 11, "neighbours": 1},
-    "listings_without_photos": 3,
-    "listings_without_text": 5,
-    "not_retrieved": 17,
-    "shown": 19000,
-    "grid": {"candidate text": {"rate": 1.0, "l1": 0.1, "l2": 10.0}},
+    "diverged": [],
+    "grid": {"text": {"rate": 1.0, "l1": 0.1, "l2": 10.0}},
 }
 MEANS = {
     "ranking/image_ndcg": 0.57,
@@ -61,7 +66,7 @@ def write_ranking(
     write_outcomes(out / "outcomes.parquet", tables)
     outcomes = read_outcomes(out / "outcomes.parquet")
     found = summarise(outcomes, dict.fromkeys(outcomes, "higher"), split, unit="query", resamples=200)
-    write_json(out / "metrics.json", found | {"counts": COUNTS})
+    write_json(out / "metrics.json", found | {"counts": COUNTS | {"diverged": ["candidate"] * diverged}})
     write_csv(out / "table1.csv", _table1(diverged))
     for i in range(3):
         write_bytes(out / "photos" / f"{i}.jpg", photo(100 + i))

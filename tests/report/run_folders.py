@@ -1,5 +1,6 @@
 """The artifacts of a small run, written by hand through write_artifact, and judged by the real gate stage."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from report.ranking_folder import photo, write_ranking
 
 from shoplens.artifacts import write_artifact
 from shoplens.evaluation.outcomes import outcome_rows, read_outcomes, summarise, write_outcomes
-from shoplens.files import write_csv, write_json, write_text
+from shoplens.files import read_json, write_csv, write_json, write_text
 from shoplens.promotion.gate_stage import gate
 from shoplens.report.report import report
 from shoplens.serving.examples import Gallery, write_examples
@@ -21,7 +22,11 @@ WEIGHTS = {"candidate": "c" * 64, "baseline": "b" * 64}
 
 @dataclass(frozen=True)
 class Run:
-    """What differs between the runs of the tests; `worse` is added to the candidate's hold-out losses."""
+    """What differs between the runs of the tests.
+
+    `worse` is added to the candidate's hold-out losses; `ranking` is whether there is a search log, or the output of a
+    real stage evaluate-ranking to show.
+    """
 
     folder: Path
     worse: float = 0.0
@@ -32,7 +37,7 @@ class Run:
     message: str = "a listing has no title"
     fractions: tuple[float, ...] = (0.2, 0.6, 1.0)
     diverged: bool = False
-    ranking: bool = False
+    ranking: bool | Path = False
     query: str = "sea view pool"
     title: str = "Villa {} with Pool"
 
@@ -193,7 +198,10 @@ def _ranking(run: Run) -> None:
     with write_artifact(
         run.path("evaluate-ranking"), "evaluate-ranking", run.inputs("data", "prepare", "embed"), {}
     ) as out:
-        if run.ranking:
+        if isinstance(run.ranking, Path):
+            shutil.copytree(run.ranking, out, ignore=shutil.ignore_patterns("artifact.json"), dirs_exist_ok=True)
+            write_json(out / "metrics.json", read_json(out / "metrics.json") | {"split": SPLIT})
+        elif run.ranking:
             write_ranking(out, SPLIT, run.models, query=run.query, title=run.title, diverged=run.diverged)
         else:
             reason = "data has no search_log.parquet"

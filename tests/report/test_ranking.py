@@ -2,11 +2,15 @@
 
 import re
 
+import numpy as np
 import pytest
+from evaluation.ranking_world import Taste, make_world, search_log, write_inputs
 from report.page import Page
 from report.run_folders import build_run
 
+from shoplens.evaluation.ranking import evaluate_ranking
 from shoplens.files import read_json
+from shoplens.params import EvaluateRankingParams
 from shoplens.report.ranking import p_value
 
 
@@ -83,17 +87,21 @@ def test_a_diverged_candidate_has_dashes_and_no_point(tmp_path):
     drawn = {role: figure.count(f"fill: var(--{role})") for role in ("candidate", "baseline", "reference")}
     assert drawn["candidate"] < drawn["baseline"] == drawn["reference"]
     assert "nan" not in figure.lower()
+    assert "candidate: embeddings that are not finite rank nothing" in page.text
     assert "Close by text" not in page.text
 
 
 def test_what_was_left_out_is_counted(page):
-    assert "Test sessions scored333; left out: 7 with a single result, 450 without a relevant result" in page.text
-    assert "12: 10 with a model of their own, 2 by the model over all queries" in page.text
+    assert "1,600 to train, 800 to validate, 790 to test" in page.text
+    assert "333 test sessions; 1 of 12 queries have none" in page.text
+    assert "7 test sessions with one result, 450 test sessions without a relevant result" in page.text
+    assert "10 queries have their own, 2 are answered by the one over all queries" in page.text
     assert "text 4, photos 2, text and photos 6" in page.text
-    assert "FairPairs for 11 queries, neighbours in position for 1 (these also learn" in page.text
-    assert "3 without photos, 5 without text" in page.text
+    assert "1,234 to train: FairPairs for 11 queries, neighbours in position for 1 (these also learn" in page.text
+    assert "21 clicks, which count as not relevant" in page.text
+    assert "900, 3 without photos and 5 without text" in page.text
     assert "17 of 19,000 results shown" in page.text
-    assert "candidate text: rate 1.0, l1 0.1, l2 10.0" in page.text
+    assert ["text", "1", "0.1", "10"] in page.rows
 
 
 def test_a_pair_shows_both_listings_with_the_words_they_share_in_bold(source, page):
@@ -127,6 +135,23 @@ def test_hostile_queries_and_titles_stay_text(tmp_path):
     assert not [tag for tag, attributes in page.tags if tag == "script" or "onerror" in attributes]
     assert '<script>alert("0")</script>' in page.text
     assert "“<img src=x onerror=alert(1)>” from the 90th" in page.text
+
+
+def test_what_the_real_stage_writes_is_shown(tmp_path, monkeypatch):
+    monkeypatch.setenv("SHOPLENS_HOME", str(tmp_path / "home"))
+    world = make_world()
+    tastes = [Taste("cosy", word=1, looks=2), Taste("stay", looks=1), Taste("quiet cosy stay", sessions=40)]
+    looks = {"candidate": world.looks, "reference": np.random.default_rng(1).normal(size=world.looks.shape)}
+    inputs = write_inputs(tmp_path / "in", world, search_log(world, tastes), looks, photos=70)
+    params = EvaluateRankingParams(rates=(1.0,), l1=(0.0,), l2=(1.0,), min_pairs=50, resamples=200, workers=1)
+    evaluate_ranking(**inputs, out=tmp_path / "out", params=params)
+    page = Page(build_run(tmp_path / "run", ranking=tmp_path / "out", baseline=False).report())
+    counts = read_json(tmp_path / "out" / "metrics.json")["counts"]
+    assert f"{counts['scored_sessions']} test sessions; 0 of 3 queries have none" in page.text
+    assert "2 queries have their own, 1 are answered by the one over all queries" in page.text
+    assert "80, 10 without photos and 0 without text" in page.text
+    assert page.row("candidate")[1:3] == ["all queries", "3 (100.0%)"]
+    assert {"text", "photos", "text and photos", "FairPairs ordered right"} <= set(page.headings())
 
 
 @pytest.mark.parametrize(("p", "shown"), [(None, "–"), (0.03125, "0.031"), (1e-4, "0.0001"), (9.9e-5, "< 0.0001")])
