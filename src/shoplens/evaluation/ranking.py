@@ -43,6 +43,7 @@ from shoplens.ranking.pairs import preference_pairs
 from shoplens.ranking.rankers import Plan, Rankers, train_rankers
 from shoplens.ranking.retrieval import inverted_index
 from shoplens.ranking.text import text_features, tokenise
+from shoplens.ranking.workers import Processes
 
 FILE = c.SEARCH_LOG_FILE
 CACHE_BYTES = 2 << 30
@@ -152,7 +153,8 @@ def _train(log: Log, params: EvaluateRankingParams) -> Rankers:
         served = [run for run in log.runs if run.image in ("", "candidate")]
         source = LogTasks(arrays, len(log.judgements.queries), tuple(images))
         pairs = np.diff(log.pairs.starts)
-        rankers = train_rankers(source, pairs, log.runs, served, plan, folder, workers=params.workers)
+        with Processes(params.workers) as processes:
+            rankers = train_rankers(source, pairs, log.runs, served, plan, folder, processes)
         shutil.rmtree(arrays)
     return rankers
 

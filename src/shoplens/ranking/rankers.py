@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from shoplens.ranking.modalities import GridPoint, Run, best_point
 from shoplens.ranking.sessions import Floats
 from shoplens.ranking.train import Fit, Job, Source, Tune, Weights, weights_of
-from shoplens.ranking.workers import over_processes
+from shoplens.ranking.workers import Processes
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,7 @@ def train_rankers(
     served: Sequence[Run],
     plan: Plan,
     folder: Path,
-    *,
-    workers: int,
+    processes: Processes,
 ) -> Rankers:
     """Tune and fit every run for every query.
 
@@ -68,7 +67,7 @@ def train_rankers(
         served: the runs that answer unseen queries, so that their global model is always needed.
         plan: how.
         folder: where finished queries are kept; all that decides the results must be in its path.
-        workers: processes, 0 for one a processor.
+        processes: who trains.
     """
     queries = len(pairs)
     own = pairs >= plan.min_pairs
@@ -78,9 +77,7 @@ def train_rankers(
     jobs = {f"global-{run.name.replace('/', '-')}": Job(queries, (run,)) for run in shared_runs}
     jobs |= {f"{q:07d}": Job(q, tuple(runs)) for q in ordered}
 
-    tuned = over_processes(
-        Tune(source, plan.points, plan.steps), jobs, folder / "tune", workers=workers, what="Tuning the ranking"
-    )
+    tuned = processes.run(Tune(source, plan.points, plan.steps), jobs, folder / "tune", what="Tuning the ranking")
     at = {name: np.asarray(found["ndcg"], np.float64) for name, found in tuned.items()}
     scores = np.full((queries, len(runs), len(plan.points)), np.nan)
     for q in ordered:
@@ -92,7 +89,7 @@ def train_rankers(
     shared_points = {run: plan.points[number] for run, number in shared_best.items()}
 
     fits = {name: (job, shared_points if name in names else points) for name, job in jobs.items()}
-    fitted = over_processes(Fit(source, plan.steps), fits, folder / "fit", workers=workers, what="Fitting the ranking")
+    fitted = processes.run(Fit(source, plan.steps), fits, folder / "fit", what="Fitting the ranking")
     weights: list[Mapping[Run, Weights]] = [{} for _ in range(queries)]
     for q in ordered:
         weights[q] = weights_of(fitted[f"{q:07d}"], runs)

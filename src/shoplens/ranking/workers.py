@@ -28,84 +28,90 @@ from shoplens.progress import counter, say
 
 Results = Mapping[str, NDArray[Any]]
 Work = Callable[[Any], Results]
+All = dict[str, Results]
 
-_work: Work | None = None
 
+class Processes:
+    """Worker processes for several rounds of jobs: `with Processes(2) as processes: processes.run(...)`."""
 
-def over_processes(
-    work: Work, jobs: Mapping[str, Any], folder: Path, *, workers: int, what: str, unit: str = "query"
-) -> dict[str, Results]:
-    """Do all jobs that `folder` holds no result of, and return all results.
+    def __init__(self, workers: int) -> None:
+        """Say how many: 0 for one a processor. One works in this process; others start when there is work."""
+        self._workers = workers or _processors()
+        self._pool: ProcessPoolExecutor | None = None
 
-    Args:
-        work: a picklable function of a job, giving named arrays.
-        jobs: name -> job, the longest first. The name is that of its file, `NAME.npz`.
-        folder: where results are kept; what decides them must be in its path.
-        workers: processes; 0 for one a processor. One (or one job) works in this process.
-        what: what is done, for the progress bar.
-        unit: what a job is.
+    def __enter__(self) -> Processes:
+        return self
 
-    Raises:
-        ShoplensError: if a worker process dies (out of memory).
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    missing = [name for name in jobs if not (folder / f"{name}.npz").exists()]
-    done = len(jobs) - len(missing)
-    if 0 < done < len(jobs):
-        say(f"{what}: {done} of {len(jobs)} are there from an earlier run")
-    with counter(what, len(jobs), unit) as bar:
-        bar.update(done)
-        for _ in _each(work, [(folder / f"{name}.npz", jobs[name]) for name in missing], workers or _processors()):
-            bar.update(1)
-    return {name: _read(folder / f"{name}.npz") for name in jobs}
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def run(self, work: Work, jobs: Mapping[str, Any], folder: Path, *, what: str, unit: str = "query") -> All:
+        """Do all jobs that `folder` holds no result of, and return all results by name.
+
+        Args:
+            work: a picklable function of a job, giving named arrays.
+            jobs: name -> job, the longest first. The name is that of its file, `NAME.npz`.
+            folder: where results are kept; what decides them must be in its path.
+            what: what is done, for the progress bar.
+            unit: what a job is.
+
+        Raises:
+            ShoplensError: if a worker process dies (out of memory).
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        missing = [name for name in jobs if not (folder / f"{name}.npz").exists()]
+        done = len(jobs) - len(missing)
+        if 0 < done < len(jobs):
+            say(f"{what}: {done} of {len(jobs)} are there from an earlier run")
+        with counter(what, len(jobs), unit) as bar:
+            bar.update(done)
+            for _ in self._each(work, [(folder / f"{name}.npz", jobs[name]) for name in missing]):
+                bar.update(1)
+        return {name: _read(folder / f"{name}.npz") for name in jobs}
+
+    def _each(self, work: Work, jobs: Sequence[tuple[Path, Any]]) -> Iterator[None]:
+        """Do the jobs, yielding after each one."""
+        if self._workers == 1 or len(jobs) <= 1:
+            with threadpool_limits(1):
+                for path, job in jobs:
+                    _do(work, path, job)
+                    yield
+            return
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(min(self._workers, len(jobs)), get_context("spawn"), _start)
+        try:
+            for future in as_completed([self._pool.submit(_do, work, path, job) for path, job in jobs]):
+                future.result()
+                yield
+        except BrokenProcessPool:
+            raise ShoplensError(
+                "a process that trains queries died, probably for want of memory: run it again with fewer workers; "
+                "finished queries are kept"
+            ) from None
 
 
 def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return len(os.sched_getaffinity(0))
 
 
-def _each(work: Work, jobs: Sequence[tuple[Path, Any]], workers: int) -> Iterator[None]:
-    """Do the jobs, yielding after each one."""
-    if workers == 1 or len(jobs) <= 1:
-        with threadpool_limits(1):
-            for path, job in jobs:
-                _save(path, work(job))
-                yield
-        return
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), get_context("spawn"), _start, (work,))
-    try:
-        for future in as_completed([pool.submit(_do, path, job) for path, job in jobs]):
-            yield future.result()
-    except BrokenProcessPool:
-        raise ShoplensError(
-            "a process that trains queries died, probably for want of memory: run it again with fewer workers; "
-            "finished queries are kept"
-        ) from None
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _start(work: Work) -> None:
+def _start() -> None:
     """A worker's first act: one thread, leave Ctrl-C to the parent, and end with it even if it is killed."""
-    global _work
-    _work = work
     threadpool_limits(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()
     if parent is not None:
-        sentinel = parent.sentinel
-        threading.Thread(target=lambda: (wait([sentinel]), os._exit(1)), daemon=True).start()
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
 
 
-def _do(path: Path, job: Any) -> None:
-    if _work is None:
-        raise RuntimeError("a worker without work")
-    _save(path, _work(job))
+def _end_with(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)
 
 
-def _save(path: Path, found: Results) -> None:
+def _do(work: Work, path: Path, job: Any) -> None:
     content = io.BytesIO()
-    np.savez(content, **dict(found))  # type: ignore[arg-type]
+    np.savez(content, allow_pickle=False, **work(job))
     write_bytes(path, content.getvalue())
 
 
