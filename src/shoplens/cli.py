@@ -21,7 +21,13 @@ EXAMPLES = """examples:
   shoplens summary                                     what the last run decided, measured and serves
   shoplens serve                                       serve the promoted model until Ctrl-C
   shoplens embed a.jpg b.jpg                           the embedding of a gallery of photos
+  shoplens rank "sea view pool" --top 20               the served ranker's first listings for a query
   shoplens rollback                                    put the previous version back
+"""
+RANK_EXAMPLES = """examples:
+  shoplens rank "sea view pool"                twenty listings, with their scores
+  shoplens rank "sea view pool" --top 3        the first three
+  shoplens rank "sea view pool" --json         {"query", "version", "model", "modality", "retrieved", "listings"}
 """
 
 
@@ -53,10 +59,27 @@ def _parser() -> argparse.ArgumentParser:
     for name, port in (("grpc", 8001), ("http", 8000), ("metrics", 8002)):
         serve.add_argument(f"--{name}-port", type=int, default=port, help=f"0 takes a free one (default: {port})")
 
+    rank = commands.add_parser(
+        "rank",
+        help="the served ranker's first listings for a query",
+        description="Listings whose title or tags hold a word of the query, best first, scored by the served ranker.",
+        epilog=RANK_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    rank.add_argument("query", help="as a shopper types it")
+    rank.add_argument("--top", type=_positive, default=20, metavar="N", help="how many listings (default: 20)")
+    rank.add_argument("--json", action="store_true", help="print one JSON object")
+
     rollback = commands.add_parser("rollback", help="put the previous version back, in the registry and the server")
     rollback.add_argument("--to", help="version to go back to (default: the one that the champion replaced)")
-    rollback.add_argument("--params", type=Path, default=PARAMS, help="its section `register` names model and alias")
+    rollback.add_argument("--params", type=Path, default=PARAMS, help="its section `register` names models and alias")
     return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
 
 
 def _layout_arguments(parser: argparse.ArgumentParser) -> None:
@@ -128,12 +151,23 @@ def _embed_photos(photos: list[Path]) -> int:
     return 0
 
 
+def _rank(arguments: argparse.Namespace) -> int:
+    import json
+    from dataclasses import asdict
+
+    from shoplens.serving.rank import rank_query, ranked_text
+
+    found = rank_query(arguments.query, arguments.top)
+    print(json.dumps(asdict(found), ensure_ascii=False) if arguments.json else ranked_text(found))
+    return 0
+
+
 def _rollback(arguments: argparse.Namespace) -> int:
     from shoplens.promotion.rollback import rollback
     from shoplens.serving.deploy import deploy_version
 
     register = read_params(arguments.params).register_
-    version = rollback(register.model, register.alias, arguments.to, deploy_version)
+    version = rollback(register.model, register.ranker, register.alias, arguments.to, deploy_version)
     print(f"Version {version} of {register.model} is the champion again and is what the server answers with.")
     return 0
 
@@ -152,6 +186,8 @@ def run(arguments: argparse.Namespace) -> int:
         ports = {"http": arguments.http_port, "grpc": arguments.grpc_port, "metrics": arguments.metrics_port}
         serve(**ports, host=arguments.host)
         return 0
+    if arguments.command == "rank":
+        return _rank(arguments)
     if arguments.command == "rollback":
         return _rollback(arguments)
     if arguments.command == "embed" and arguments.photos:

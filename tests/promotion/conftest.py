@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ranking.tiny_ranker import small_plan, write_ranker
 
 from shoplens.artifacts import write_artifact
 from shoplens.evaluation.outcomes import outcome_rows, read_outcomes, summarise, write_outcomes
@@ -49,8 +50,8 @@ class Run:
     def named(self) -> dict[str, Path]:
         return {name.replace("-", "_"): path for name, path in self.evidence.named().items()}
 
-    def train(self, weights: str, packaged: str = "1") -> "Run":
-        """The stages up to package; `packaged` changes the package but not the weights."""
+    def train(self, weights: str, packaged: str = "1", ranker: int | None = None) -> "Run":
+        """The stages up to package; `packaged` changes the package but not the weights, `ranker` seeds a ranker."""
         write_text(self.path("gate.yaml"), POLICY)
         data = self.path("data")
         write_text(data / "dataset.yaml", "name: tiny")
@@ -63,10 +64,14 @@ class Run:
         chain["embed"] = self.path("train")
         with write_artifact(self.path("evaluate-ranking"), "evaluate-ranking", chain, {}) as folder:
             write_json(folder / "metrics.json", {"split": "split-1", "skipped": "no search log", "metrics": {}})
+            if ranker is not None:
+                write_ranker(folder / "ranker", small_plan(ranker), digest_json(weights))
         chain |= {"train": self.path("train"), "evaluate-ranking": self.path("evaluate-ranking")}
         with write_artifact(self.path("package"), "package", chain, {}) as folder:
             write_onnx(folder / "encoder.onnx")
             write_text(folder / "repository" / "embedded" / "gallery" / "config.pbtxt", f"# {weights} {packaged}")
+            if ranker is not None:
+                shutil.copytree(self.path("evaluate-ranking") / "ranker", folder / "repository" / "embedded" / "ranker")
             served = {"direction": "higher", "unit": "photo", "candidate": {"value": 0.99999}}
             write_json(folder / "metrics.json", {"split": "split-1", "metrics": {"package/served_cosine": served}})
         return self
@@ -110,16 +115,20 @@ class Run:
         register(**inputs, out=self.path("register"), params=self.params)
         return self
 
-    def ready(self, weights: str, loss: float = 0.0, packaged: str = "1") -> "Run":
+    def ready(self, weights: str, loss: float = 0.0, packaged: str = "1", ranker: int | None = None) -> "Run":
         """Everything up to the registration."""
-        return self.train(weights, packaged).compare().evaluate(loss).decide()
+        return self.train(weights, packaged, ranker).compare().evaluate(loss).decide()
 
-    def all(self, weights: str, loss: float = 0.0, packaged: str = "1") -> "Run":
-        return self.ready(weights, loss, packaged).promote()
+    def all(self, weights: str, loss: float = 0.0, packaged: str = "1", ranker: int | None = None) -> "Run":
+        return self.ready(weights, loss, packaged, ranker).promote()
 
     @property
     def champion(self) -> str | None:
         return champion_version(self.params.model, self.params.alias)
+
+    @property
+    def ranker(self) -> str | None:
+        return champion_version(self.params.ranker, self.params.alias)
 
 
 def write_onnx(path: Path) -> None:

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from ranking.tiny_ranker import expected, small_plan
 
 from shoplens.artifacts import read_artifact, write_artifact
 from shoplens.errors import ShoplensError
@@ -24,8 +25,8 @@ def mlflow_client():
     return MlflowClient(tracking_uri(), tracking_uri())
 
 
-def versions(run):
-    found = mlflow_client().search_model_versions(f"name = '{run.params.model}'")
+def versions(run, model=None):
+    found = mlflow_client().search_model_versions(f"name = '{model or run.params.model}'")
     return sorted(int(version.version) for version in found)
 
 
@@ -58,6 +59,83 @@ def test_the_registered_model_answers_through_mlflow_and_states_its_signature(ru
     pixels = np.ones((2, 3), np.float32)
     np.testing.assert_array_equal(model.predict({"pixels": pixels})["embedding"], pixels)
     assert model.metadata.signature.inputs.input_names() == ["pixels"]
+
+
+def test_a_ranker_is_a_version_of_its_own_that_names_its_encoder(run):
+    run.all("A").all("B", ranker=1)
+    assert receipt(run)["ranker"] == {"model": run.params.ranker, "version": "1"}
+    found = mlflow_client().get_model_version(run.params.ranker, "1")
+    bundle = digest_folder(run.path("evaluate-ranking") / "ranker")
+    assert found.tags["shoplens.identity"] == bundle
+    assert found.tags["shoplens.weights"] == digest_json("B")
+    assert found.tags["shoplens.encoder_version"] == run.champion == "2"
+    assert found.run_id == registry.read_version(run.params.model, "2").run_id
+    assert registry.read_version(run.params.model, "2").ranker == bundle
+    assert registry.read_version(run.params.model, "1").ranker is None
+
+
+def test_the_registered_ranker_scores_through_mlflow(run, registry_home, monkeypatch):
+    import mlflow
+    import pandas as pd
+
+    run.all("A", ranker=1)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{registry_home / 'mlflow.db'}")  # put back after the test
+    mlflow.set_tracking_uri(None)
+    model = mlflow.pyfunc.load_model(f"models:/{run.params.ranker}@champion")
+    asked = [("wood floor", "barn"), ("sea view pool", "loft"), ("wood floor", "attic"), ("never seen", "loft")]
+    scores = model.predict(pd.DataFrame(asked, columns=["query", "listing_id"]))
+    np.testing.assert_allclose(scores, [expected(small_plan(1), *row) for row in asked], atol=1e-5)
+
+
+def test_the_aliases_of_encoder_and_ranker_move_together_and_a_second_run_moves_neither(run, capfd):
+    run.all("A", ranker=1).all("B", ranker=2)
+    assert (run.champion, run.ranker) == ("2", "2")
+    assert registry.read_version(run.params.ranker, "2").replaces == "1"
+    before = digest_folder(run.path("register"))
+    run.all("B", ranker=2)
+    assert digest_folder(run.path("register")) == before
+    assert (versions(run), versions(run, run.params.ranker)) == ([1, 2], [1, 2])
+
+    capfd.readouterr()
+    run.all("C")
+    assert (run.champion, run.ranker, receipt(run)["ranker"]["version"]) == ("3", None, None)
+    assert "shoplens-ranker@champion (version 2) is removed" in capfd.readouterr().err
+    run.all("A", ranker=1)
+    assert (run.champion, run.ranker) == ("1", "1")
+
+
+def test_another_ranker_is_another_version_of_the_encoder_too(run):
+    run.all("A", ranker=1).all("A", ranker=2)
+    assert (run.champion, run.ranker) == ("2", "2")
+
+
+def test_a_refused_encoder_leaves_the_ranker_as_it_was(run):
+    run.all("A", ranker=1)
+    with pytest.raises(ShoplensError, match="production is untouched"):
+        run.all("B", loss=0.03, ranker=2)
+    assert (run.ranker, versions(run, run.params.ranker)) == ("1", [1])
+
+
+@pytest.mark.parametrize("killed_at", ["create_version_of ranker", "move_alias encoder", "move_alias ranker"])
+def test_a_run_killed_before_the_ranker_was_moved_is_completed_by_the_next(run, monkeypatch, killed_at):
+    run.all("A", ranker=1).ready("B", ranker=2)
+    function, which = killed_at.split()
+    original = getattr(registry, function)
+    model = {"encoder": run.params.model, "ranker": run.params.ranker}[which]
+
+    def dies(name, *args, **kwargs):
+        if name == model:
+            raise KeyboardInterrupt
+        return original(name, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, function, dies)
+        with pytest.raises(KeyboardInterrupt):
+            run.promote()
+    assert run.ranker == "1"
+    run.promote()
+    assert (run.champion, run.ranker, receipt(run)["ranker"]["version"]) == ("2", "2", "2")
+    assert (versions(run), versions(run, run.params.ranker)) == ([1, 2], [1, 2])
 
 
 def test_a_second_run_changes_nothing(run):
@@ -214,7 +292,8 @@ import sys
 from pathlib import Path
 from shoplens.params import RegisterParams
 from shoplens.promotion.register import register
-stages = ("prepare", "train", "champion", "evaluate-tasks", "evaluate-stars", "package", "gate", "report")
+evaluated = ("evaluate-tasks", "evaluate-stars", "evaluate-ranking")
+stages = ("prepare", "train", "champion", *evaluated, "package", "gate", "report")
 root = Path(sys.argv[1])
 inputs = {name.replace("-", "_"): root / name for name in stages}
 register(policy=root / "gate.yaml", **inputs, out=root / "register", params=RegisterParams())

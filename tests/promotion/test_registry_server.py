@@ -56,9 +56,11 @@ def server(registry_home, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.usefixtures("server")
 def test_promotion_idempotence_and_rollback_work_against_a_server(run, registry_home):
-    run.all("A").all("B").all("B")
-    assert run.champion == "2"
-    assert rollback(run.params.model, run.params.alias, None, lambda _package, _model, _version: None) == "1"
+    run.all("A", ranker=1).all("B").all("B")
+    assert (run.champion, run.ranker) == ("2", None)
+    models = (run.params.model, run.params.ranker, run.params.alias)
+    assert rollback(*models, None, lambda _package, _model, _version: None) == "1"
+    assert run.ranker == "1"
     with pytest.raises(ShoplensError, match="was rolled back"):
         run.all("B")
     assert not (registry_home / "mlartifacts").exists()

@@ -21,7 +21,7 @@ class Server:
 
 
 def back(run, to=None, server=None):
-    return rollback(run.params.model, run.params.alias, to, server or Server())
+    return rollback(run.params.model, run.params.ranker, run.params.alias, to, server or Server())
 
 
 def test_the_version_before_is_served_from_the_registry_and_named_by_the_alias(run):
@@ -81,3 +81,37 @@ def test_there_must_be_something_to_go_back_to(run):
     with pytest.raises(ShoplensError, match="no version 9"):
         back(run, to="9")
     assert run.champion == "1"
+
+
+def test_the_ranker_of_the_version_that_comes_back_comes_with_it(run):
+    run.all("A", ranker=1).all("B").all("C", ranker=3)
+    assert (run.champion, run.ranker) == ("3", "2")
+    back(run)
+    assert (run.champion, run.ranker) == ("2", None)
+    back(run, to="1")
+    assert (run.champion, run.ranker) == ("1", "1")
+
+
+def test_a_rollback_killed_between_the_aliases_is_completed_by_the_same_command(run, monkeypatch):
+    run.all("A", ranker=1).all("B", ranker=2)
+    move = registry.move_alias
+
+    def dies_at_the_encoder(model, *args, **kwargs):
+        if model == run.params.model:
+            raise KeyboardInterrupt
+        move(model, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "move_alias", dies_at_the_encoder)
+        with pytest.raises(KeyboardInterrupt):
+            back(run)
+    assert back(run) == "1"
+    assert (run.champion, run.ranker) == ("1", "1")
+
+
+def test_a_ranker_that_the_registry_lost_stops_a_rollback_before_anything_changed(run):
+    run.all("A", ranker=1).all("B", ranker=2)
+    server = Server()
+    with pytest.raises(ShoplensError, match=r"registered with a ranker that other-ranker does not have"):
+        rollback(run.params.model, "other-ranker", run.params.alias, None, server)
+    assert (run.champion, server.served) == ("2", [])

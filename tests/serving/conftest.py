@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ranking.tiny_ranker import QUERIES, small_plan, write_ranker
+from ranking.tiny_ranker import expected as trained_score
 from serving.tiny import SIZE, TinyEncoder, make_photo, training_path
 
 from shoplens.artifacts import write_artifact
-from shoplens.serving.examples import Gallery, write_embeddings, write_examples
+from shoplens.serving.examples import Gallery, Ranking, write_embeddings, write_examples, write_rankings
 from shoplens.serving.package import write_models
 
 
@@ -26,11 +28,14 @@ MakePackage = Callable[..., Path]
 
 @pytest.fixture(scope="session")
 def make_package(tmp_path_factory: pytest.TempPathFactory, galleries: list[Gallery]) -> MakePackage:
-    """Package a tiny encoder, once a seed, without the trial; `lie` claims answers that are not the encoder's."""
-    made: dict[tuple[int, bool], Path] = {}
+    """Package a tiny encoder, once a seed, without the trial.
 
-    def make(seed: int, lie: bool = False) -> Path:
-        if (seed, lie) not in made:
+    `lie` claims answers that are not the encoder's, `ranker` is the seed of a ranker, if there is to be one.
+    """
+    made: dict[tuple[int, bool, int | None], Path] = {}
+
+    def make(seed: int, lie: bool = False, ranker: int | None = None) -> Path:
+        if (seed, lie, ranker) not in made:
             encoder = TinyEncoder(seed).eval()
             out = tmp_path_factory.mktemp("package") / "package"
             expected = np.stack([training_path(encoder, gallery.photos, SIZE) for gallery in galleries])
@@ -38,9 +43,17 @@ def make_package(tmp_path_factory: pytest.TempPathFactory, galleries: list[Galle
                 names = [[f"images/{k}.jpg" for k in range(len(gallery.photos))] for gallery in galleries]
                 write_examples(folder / "examples", galleries, names)
                 write_embeddings(folder / "examples", "served", expected[:, ::-1] if lie else expected)
-                write_models(folder, encoder, size=SIZE, short_side=None, dim=16, weights=f"weights-{seed}")
-            made[seed, lie] = out
-        return made[seed, lie]
+                weights, bundle = f"weights-{seed}", None
+                if ranker is not None:
+                    plan = small_plan(ranker)
+                    bundle = write_ranker(tmp_path_factory.mktemp("ranker") / "ranker", plan, weights)
+                    ids = list(plan.titles)
+                    scores = {query: [trained_score(plan, query, listing) for listing in ids] for query in QUERIES}
+                    rankings = [Ranking(query, ids, found, found) for query, found in scores.items()]
+                    write_rankings(folder / "examples", rankings)
+                write_models(folder, encoder, size=SIZE, short_side=None, dim=16, weights=weights, ranker=bundle)
+            made[seed, lie, ranker] = out
+        return made[seed, lie, ranker]
 
     return make
 

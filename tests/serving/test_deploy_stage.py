@@ -15,6 +15,7 @@ from shoplens.promotion import registry
 from shoplens.serving import live
 from shoplens.serving.deploy import deploy
 
+TAGS = {registry.WEIGHTS: "weights", registry.IDENTITY: "ranker"}
 PARAMS = RegisterParams(model="tiny", alias="champion")
 
 
@@ -33,16 +34,26 @@ def register_version(package: Path, folder: Path) -> str:
 def test_the_registered_version_is_deployed_once_and_only_while_the_alias_names_it(
     make_package: Callable[..., Path], tmp_path: Path
 ) -> None:
-    package, register, out = make_package(1), tmp_path / "register", tmp_path / "deploy"
+    package, register, out = make_package(1, ranker=1), tmp_path / "register", tmp_path / "deploy"
     version = register_version(package, tmp_path / "files")
-    receipt = {"model": "tiny", "alias": "champion", "version": version, "package": digest_of(package)}
+    registry.create_version_of(PARAMS.ranker, registry.read_version("tiny", version).run_id, "model", TAGS)
+    registry.move_alias(PARAMS.ranker, PARAMS.alias, "1", expected=None)
+    ranker = {"model": PARAMS.ranker, "version": "1"}
+    receipt = {
+        "model": "tiny",
+        "alias": "champion",
+        "version": version,
+        "package": digest_of(package),
+        "ranker": ranker,
+    }
     with write_artifact(register, "register", {"package": package}, {}) as folder:
         write_json(folder / "receipt.json", receipt)
 
     deploy(package=package, register=register, out=out, params=PARAMS)
     written = read_json(out / "receipt.json")
     assert written["version"] == version
-    assert written["models"] == ["gallery", "photo"]
+    assert written["models"] == ["gallery", "photo", "ranker"]
+    assert written["rankings"]["wood floor"] == {"scores": 5, "difference": 0.0}
     assert written["answers"]["listing-0"] == {"used": 2, "corrupt": 0, "cosine": 1.0}
     digest, state = digest_of(out), (live.folder() / "state.json").read_bytes()
     started = (live.folder() / "deploy.log").stat().st_mtime_ns
@@ -52,6 +63,12 @@ def test_the_registered_version_is_deployed_once_and_only_while_the_alias_names_
     assert (live.folder() / "state.json").read_bytes() == state
     assert (live.folder() / "deploy.log").stat().st_mtime_ns == started, "a server was started for nothing"
 
+    registry.move_alias(PARAMS.ranker, PARAMS.alias, None, expected="1")
+    with pytest.raises(
+        ShoplensError, match=r"shoplens-ranker@champion is version none, the receipt names .* version 1"
+    ):
+        deploy(package=package, register=register, out=out, params=PARAMS)
+    registry.move_alias(PARAMS.ranker, PARAMS.alias, "1", expected=None)
     register_version(make_package(2), tmp_path / "files")
     with pytest.raises(ShoplensError, match="tiny@champion is version 2, the receipt names tiny@champion version 1"):
         deploy(package=package, register=register, out=out, params=PARAMS)

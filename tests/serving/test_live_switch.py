@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import signal
@@ -15,18 +16,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ranking.tiny_ranker import expected, small_plan
 from serving.tiny import SIZE, TinyEncoder, make_photo, training_path
 
 from shoplens.artifacts import digest_of, write_artifact
+from shoplens.cli import main
 from shoplens.errors import ShoplensError
 from shoplens.files import read_json, write_json
 from shoplens.params import RegisterParams
 from shoplens.serving import live
-from shoplens.serving.client import embed_gallery, loaded_models
+from shoplens.serving.client import embed_gallery, loaded_models, rank
 from shoplens.serving.deploy import deploy, deploy_version
-from shoplens.serving.examples import check_answers
+from shoplens.serving.examples import Answers, check_answers, read_rankings, write_rankings
+from shoplens.serving.rank import rank_query
 from shoplens.serving.serve import embed_photos, serve
 
+PLAN = small_plan(1)
 PHOTOS = [make_photo(seed, 180, 140) for seed in (1, 2, 3)]
 MODEL = "tiny"
 SERVE = "import shoplens.serving.serve as s; s.CANARY_S = 0.3; s.serve(http=0, grpc=0, metrics=0)"
@@ -49,14 +54,28 @@ def served_by(url: str) -> list[int]:
     return [seed for seed in (1, 2, 3) if np.allclose(answer, wanted(seed), atol=1e-5)]
 
 
+def ranked_by(url: str) -> str:
+    """Whether the ranker of encoder 1 answers, or why no ranker does."""
+    try:
+        scores = rank(url, "sea view pool", list(PLAN.titles)).scores
+    except ShoplensError as error:
+        return str(error)
+    wanted = [expected(PLAN, "sea view pool", listing) for listing in PLAN.titles]
+    return "as trained" if np.allclose(scores, wanted, atol=1e-5) else "wrong"
+
+
+def has_no_ranker(url: str) -> bool:
+    return "does not serve this" in ranked_by(url) and not (live.repository() / "ranker").exists()
+
+
 @pytest.fixture(scope="module")
 def deployed(tmp_path_factory: pytest.TempPathFactory, make_package: Callable[..., Path]) -> Iterator[Path]:
-    """A home folder where encoder 1 was deployed as version 1 without a server running; every test leaves it so."""
+    """A home folder where encoder 1 and its ranker were deployed as version 1 without a server; tests leave it so."""
     with pytest.MonkeyPatch.context() as patch:
         home = tmp_path_factory.mktemp("live")
         patch.setenv("SHOPLENS_HOME", str(home))
         patch.delenv("DVC_EXP_NAME", raising=False)
-        deploy_version(make_package(1), MODEL, "1")
+        deploy_version(make_package(1, ranker=1), MODEL, "1")
         yield home
 
 
@@ -80,10 +99,10 @@ def url() -> str:
 
 @pytest.mark.usefixtures("deployed")
 def test_a_server_switches_beside_and_refuses_wrong_values(
-    make_package: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    make_package: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with serving() as process:
-        _switch_and_refuse(make_package, monkeypatch)
+        _switch_and_refuse(make_package, monkeypatch, capfd)
         _restart_after_a_workers_death()
         _a_killed_serve_takes_its_server_along(process)
     with serving() as process:
@@ -98,9 +117,12 @@ def test_a_server_switches_beside_and_refuses_wrong_values(
         assert not Path(f"/proc/{running.pid}").exists()
 
 
-def _switch_and_refuse(make_package: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def _switch_and_refuse(
+    make_package: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     at_start = live.running_server()
     assert served_by(url()) == [1]
+    assert ranked_by(url()) == "as trained"
     new, lying = make_package(2), make_package(1, lie=True)
     answers: list[int | str] = []
     stop = threading.Event()
@@ -112,6 +134,9 @@ def _switch_and_refuse(make_package: Callable[..., Path], monkeypatch: pytest.Mo
             except ShoplensError as error:
                 answers.append(str(error))
 
+    left = [live.repository() / "encoder_v9_killed", live.slot_folder("v9_killed")]
+    for folder in left:
+        folder.mkdir()
     asking = threading.Thread(target=ask)
     asking.start()
     try:
@@ -123,6 +148,12 @@ def _switch_and_refuse(make_package: Callable[..., Path], monkeypatch: pytest.Mo
     assert len(answers) > 10
     assert answers == sorted(answers), "the old version answered again after the new one"
     assert served_by(url()) == [2]
+    assert not any(folder.exists() for folder in left), "what a killed deployment left is still there"
+    assert has_no_ranker(url()), "a ranker by the features of the encoder before goes on answering"
+    with pytest.raises(
+        ShoplensError, match="version 2 of tiny was deployed without a ranker: its data has no search log"
+    ):
+        rank_query("sea", 3)
     embed_gallery(url(), PHOTOS, version="2")
     with pytest.raises(ShoplensError, match=r"does not serve this.*version 1"):
         embed_gallery(url(), PHOTOS, version="1")
@@ -136,22 +167,83 @@ def _switch_and_refuse(make_package: Callable[..., Path], monkeypatch: pytest.Mo
     wait_for(lambda: len(loaded_models(url())) == 5, "unloading the refused version")
     assert not list(live.repository().glob("*_v3_*"))
 
-    def wrong_after_the_switch(url: str, folder: Path, slot: str | None = None) -> dict[str, dict[str, float]]:
+    def wrong_after_the_switch(url: str, folder: Path, slot: str | None = None) -> Answers:
         if slot is None:
-            assert served_by(url) == [1]
+            switched.append((served_by(url), ranked_by(url) == "as trained"))
             raise ShoplensError("wrong after the switch")
         return check_answers(url, folder, slot)
 
-    with monkeypatch.context() as patch, pytest.raises(ShoplensError, match="wrong after the switch"):
-        patch.setattr("shoplens.serving.deploy.check_answers", wrong_after_the_switch)
-        deploy_version(make_package(1), MODEL, "4")
+    def refused_after_the_switch(package: Path, version: str) -> None:
+        with monkeypatch.context() as patch, pytest.raises(ShoplensError, match="wrong after the switch"):
+            patch.setattr("shoplens.serving.deploy.check_answers", wrong_after_the_switch)
+            deploy_version(package, MODEL, version)
+
+    switched: list[tuple[list[int], bool]] = []
+    refused_after_the_switch(make_package(1, ranker=1), "4")
+    assert switched == [([1], True)]
     assert served_by(url()) == [2], "the switch was not taken back"
+    assert has_no_ranker(url()), "the ranker of the refused version goes on answering"
     assert (live.folder() / "state.json").read_bytes() == state
 
-    deploy_version(make_package(1), MODEL, "1")  # as a rollback does
+    deploy_version(make_package(1, ranker=1), MODEL, "1")  # as a rollback does
     assert served_by(url()) == [1]
+    assert ranked_by(url()) == "as trained"
+
+    refused_after_the_switch(new, "5")
+    assert switched[1:] == [([2], False)]
+    assert served_by(url()) == [1]
+    assert ranked_by(url()) == "as trained", "the ranker did not come back with its encoder"
+    _rank_command(capfd)
+    _a_lying_ranker_is_found_out()
 
     assert live.running_server() == at_start, "the watchdog restarted a healthy server"
+
+
+def _rank_command(capfd: pytest.CaptureFixture[str]) -> None:
+    def said(*words: str) -> tuple[object, str, str]:
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main(["rank", *words])
+        streams = capfd.readouterr()
+        return ended.value.code, streams.out, streams.err
+
+    found = [listing for listing in PLAN.titles if listing in ("attic", "bungalow-ä", "loft")]
+    best = sorted(found, key=lambda listing: -expected(PLAN, "sea view pool", listing))
+    code, out, _ = said("sea view pool", "--top", "2")
+    assert code == 0
+    assert "'sea view pool' by the query's own model, on multimodal features, version 1: 2 of 3 retrieved" in out
+    assert [line.split()[::2] for line in out.splitlines()[1:]] == [["1", best[0]], ["2", best[1]]]
+    answer = json.loads(said("Wood  FLOOR", "--json")[1])
+    assert answer.pop("listings") == [
+        {"rank": 1, "listing_id": "barn", "score": pytest.approx(expected(PLAN, "wood floor", "barn"), abs=1e-5)}
+    ]
+    said_of_it = {"query": "Wood  FLOOR", "version": "1", "model": "own", "modality": "text", "retrieved": 1}
+    assert answer == said_of_it
+    assert "by the model over all queries" in said("old pool")[1]
+    assert said("castle") == (
+        1,
+        "",
+        "shoplens: nothing is retrieved: no listing's title or tags hold 'castle'; try other words\n",
+    )
+    assert "'?' holds no word of two letters" in said("?")[2]
+    assert "'0' is not a whole number of at least 1" in said("sea", "--top", "0")[2]
+
+
+def _a_lying_ranker_is_found_out() -> None:
+    served = live.read_live()
+    assert served is not None
+    examples = live.slot_folder(served.slot) / "examples"
+    assert check_answers(url(), examples).rankings["sea view pool"] == {"scores": 5, "difference": 0.0}
+    rankings = read_rankings(examples)
+    try:
+        write_rankings(examples, [dataclasses.replace(rankings[0], served=rankings[1].served)])
+        with pytest.raises(ShoplensError, match="scores for the query 'sea view pool' are not the packaged ranker's"):
+            check_answers(url(), examples, limit=1)
+        write_rankings(examples, [dataclasses.replace(rankings[0], served=[None] * 5)])
+        with pytest.raises(ShoplensError, match="they differ by nan"):
+            check_answers(url(), examples, limit=1)
+    finally:
+        write_rankings(examples, rankings)
 
 
 def _restart_after_a_workers_death() -> None:
@@ -159,11 +251,12 @@ def _restart_after_a_workers_death() -> None:
     assert server is not None
     # Unloading returns at once: a worker of the version that was just replaced may still be on its way out, and
     # nobody misses that one.
-    wait_for(lambda: len(_children(server.pid)) == 5, "the end of the replaced version's workers")
+    wait_for(lambda: len(_children(server.pid)) == 6, "the end of the replaced version's workers")
     os.kill(_children(server.pid)[0], signal.SIGKILL)
     wait_for(lambda: _record().get("pid") not in (None, server.pid), "the restart after a worker's death")
     wait_for(lambda: live.running_server() is not None, "the new server")
     assert served_by(url()) == [1]
+    assert ranked_by(url()) == "as trained"
     assert url() == server.url
 
 
@@ -171,7 +264,7 @@ def _a_killed_serve_takes_its_server_along(process: subprocess.Popen[bytes]) -> 
     server = live.running_server()
     assert server is not None
     workers = _children(server.pid)
-    assert len(workers) == 5
+    assert len(workers) == 6
     process.kill()
     process.wait()
     wait_for(lambda: live.running_server() is None, "the end of the server")
@@ -201,7 +294,8 @@ def test_without_a_server_answers_are_checked_and_recorded_and_no_process_is_lef
     assert list(served.answers) == ["listing-0", "listing-1", "listing-2"]
     assert served.answers["listing-2"] == {"used": 4, "corrupt": 0, "cosine": 1.0}
     state = (deployed / "serving" / "state.json").read_bytes()
-    assert deploy_version(make_package(1), MODEL, "1") == served
+    assert served.rankings["wood floor"] == {"scores": 5, "difference": 0.0}
+    assert deploy_version(make_package(1, ranker=1), MODEL, "1") == served
     assert (deployed / "serving" / "state.json").read_bytes() == state
 
     (tmp_path / "good.jpg").write_bytes(PHOTOS[0])

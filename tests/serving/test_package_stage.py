@@ -12,21 +12,24 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from google.protobuf import text_format
+from ranking.tiny_ranker import expected, small_plan, write_ranker
 from serving.tiny import make_photo, training_path
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from shoplens.artifacts import read_artifact, write_artifact
 from shoplens.errors import ShoplensError
-from shoplens.files import read_json, write_bytes, write_json
+from shoplens.files import digest_folder, read_json, write_bytes, write_json
 from shoplens.models.bundle import load_bundle, save_bundle
 from shoplens.models.encoder import EncoderConfig, PhotoEncoder, Transform
 from shoplens.models.heads import TaskHeads
 from shoplens.params import PackageParams
-from shoplens.serving.examples import Gallery, read_embeddings, read_examples
+from shoplens.serving.examples import Gallery, read_embeddings, read_examples, read_rankings
 from shoplens.serving.live import read_description
-from shoplens.serving.package import package, try_server
-from shoplens.serving.repository import MODELS, VARIANTS
+from shoplens.serving.package import package, ranker_of
+from shoplens.serving.repository import VARIANTS
+from shoplens.serving.trial import try_server
 
+PLAN = small_plan()
 SPLITS = ["test", "train", "test", "validation", "test", "train"]
 
 
@@ -59,6 +62,12 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     with write_artifact(paths["embed"], "embed", {**inputs, "train": paths["train"]}, {}) as folder:
         loaded = load_bundle(paths["train"] / "encoder").encoder
         np.save(folder / "candidate.npy", np.stack([training_path(loaded, g, 64) for g in photos.values()]))
+        weights = read_json(paths["train"] / "encoder" / "encoder.json")["weights_digest"]
+    paths["evaluate_ranking"] = root / "evaluate-ranking"
+    with write_artifact(
+        paths["evaluate_ranking"], "evaluate-ranking", {**inputs, "embed": paths["embed"]}, {}
+    ) as folder:
+        write_ranker(folder / "ranker", PLAN, weights)
     return paths
 
 
@@ -70,7 +79,8 @@ def packaged(stages: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) 
 
 
 def test_the_package_is_whole_and_its_metrics_measure_it(packaged: Path, stages: dict[str, Path]) -> None:
-    artifact = read_artifact(packaged, "package", stages)
+    named = {name.replace("_", "-"): path for name, path in stages.items()}
+    artifact = read_artifact(packaged, "package", named)
     assert artifact.params["latency_requests"] == 20
     metrics = read_json(packaged / "metrics.json")
     assert metrics["split"] == "split-hash"
@@ -80,6 +90,10 @@ def test_the_package_is_whole_and_its_metrics_measure_it(packaged: Path, stages:
     assert values["package/served_cosine"] >= 0.9999
     assert values["package/served_corrupt"] == 0
     assert 0 < values["package/latency_p50_ms"] <= values["package/latency_p95_ms"]
+    assert values["package/ranker_difference"] < 1e-5
+    assert values["package/ranker_latency_p50_ms"] > 0
+    assert counts["package/ranker_difference"] == 5 * len(PLAN.titles)
+    assert counts["package/ranker_latency_p50_ms"] == 20
     assert counts["package/parity_cosine"] == 1 + 3 + 5
     assert counts["package/served_cosine"] == 3
     assert counts["package/latency_p95_ms"] == 20
@@ -104,6 +118,44 @@ def test_examples_are_the_test_listings_bytes_and_embeddings(packaged: Path, sta
     np.testing.assert_allclose(served, candidate[[0, 2, 4]], rtol=1e-3, atol=1e-4 * np.abs(candidate).max())
 
 
+def test_the_ranker_travels_with_its_examples_and_is_part_of_what_is_served(
+    packaged: Path, stages: dict[str, Path]
+) -> None:
+    bundle = stages["evaluate_ranking"] / "ranker"
+    assert read_description(packaged / "description.json").ranker == digest_folder(bundle)
+    for variant in VARIANTS:
+        assert digest_folder(packaged / "repository" / variant / "ranker" / "1" / "ranker") == digest_folder(bundle)
+    rankings = read_rankings(packaged / "examples")
+    assert [ranking.query for ranking in rankings] == [*filter(None, PLAN.models), "never seen"]
+    for ranking in rankings:
+        wanted = [expected(PLAN, ranking.query, listing) for listing in ranking.listing_ids]
+        assert ranking.expected == wanted
+        np.testing.assert_allclose(ranking.served, wanted, atol=1e-5)
+
+
+def test_without_a_ranker_there_is_none_in_the_package(make_package: Callable[..., Path]) -> None:
+    package = make_package(1)
+    assert read_description(package / "description.json").public == ("gallery", "photo")
+    assert not list(package.rglob("ranker*"))
+    assert read_rankings(package / "examples") == []
+
+
+def test_a_package_from_before_there_were_rankers_can_be_read(tmp_path: Path) -> None:
+    old = {"size": 64, "short_side": None, "dim": 8, "max_batch": 32, "front_instances": 2, "queue_delay_us": 500}
+    write_json(tmp_path / "description.json", {"description": old, "weights": "w"})
+    assert read_description(tmp_path / "description.json").ranker is None
+
+
+def test_a_ranker_of_another_encoder_or_without_examples_is_refused(tmp_path: Path) -> None:
+    bundle = write_ranker(tmp_path / "ranker", PLAN, "other weights")
+    with pytest.raises(ShoplensError, match="learned on embeddings of another encoder"):
+        ranker_of(tmp_path, "weights")
+    write_json(bundle / "examples.json", [])
+    with pytest.raises(ShoplensError, match=r"examples\.json is empty"):
+        ranker_of(tmp_path, "other weights")
+    assert ranker_of(tmp_path / "elsewhere", "weights") is None
+
+
 def test_both_variants_have_the_same_names_and_signatures(packaged: Path) -> None:
     description = read_description(packaged / "description.json")
     assert (description.size, description.short_side, description.dim) == (64, None, 1280)
@@ -112,11 +164,12 @@ def test_both_variants_have_the_same_names_and_signatures(packaged: Path) -> Non
             name: text_format.Parse(
                 (packaged / "repository" / variant / name / "config.pbtxt").read_text(), ModelConfig()
             )
-            for name in MODELS
+            for name in description.models
         }
         for variant in VARIANTS
     }
-    for name in MODELS:
+    assert description.models == ("encoder", "gallery", "photo", "ranker")
+    for name in description.models:
         embedded, gpu = configs["embedded"][name], configs["gpu"][name]
         assert list(embedded.input) == list(gpu.input)
         assert list(embedded.output) == list(gpu.output)
@@ -125,6 +178,16 @@ def test_both_variants_have_the_same_names_and_signatures(packaged: Path) -> Non
     assert signature == [("EMBEDDING", 11, [1280]), ("USED", 8, [1]), ("CORRUPT", 8, [1])]
     assert configs["embedded"]["encoder"].backend == "python"
     assert configs["gpu"]["encoder"].backend == "onnxruntime"
+    assert configs["embedded"]["ranker"] == configs["gpu"]["ranker"]
+    tensors = [*configs["gpu"]["ranker"].input, *configs["gpu"]["ranker"].output]
+    assert [(t.name, t.data_type, list(t.dims)) for t in tensors] == [
+        ("QUERY", 13, [1]),
+        ("LISTINGS", 13, [-1]),
+        ("SCORES", 11, [-1]),
+        ("KNOWN", 8, [-1]),
+        ("MODEL", 13, [1]),
+        ("MODALITY", 13, [1]),
+    ]
     accelerators = configs["gpu"]["encoder"].optimization.execution_accelerators.gpu_execution_accelerator
     assert [accelerator.name for accelerator in accelerators] == ["tensorrt"]
     onnx = {path.read_bytes() for path in packaged.rglob("*.onnx")}

@@ -8,29 +8,35 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ranking.tiny_ranker import expected, small_plan, write_ranker
 from serving.tiny import TinyEncoder, make_photo, training_path
 
 from shoplens.contract.pixels import to_pixels
 from shoplens.errors import ShoplensError
-from shoplens.serving.client import Refused, embed_gallery, embed_photo, load_model
+from shoplens.serving.client import Refused, embed_gallery, embed_photo, load_model, rank
 from shoplens.serving.onnx_export import check_parity, compare, export_onnx
-from shoplens.serving.repository import MODELS, Description, in_slot, write_repository
+from shoplens.serving.repository import Description, in_slot, write_repository
 from shoplens.serving.server import Server, running_server
 
 SETTINGS = {"squashed96": (96, None), "squashed224": (224, None), "cropped96": (96, 128)}
+RANKED = "squashed96"
+RANKER = in_slot("ranker", RANKED)
 ENCODER = TinyEncoder(3).eval()
+PLAN = small_plan()
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server with an encoder for each setting, side by side as in a live repository."""
+    """One server with an encoder for each setting, side by side as in a live repository; one has a ranker."""
     root = tmp_path_factory.mktemp("served")
     models = []
     for setting, (size, short_side) in SETTINGS.items():
         onnx = root / f"{setting}.onnx"
         export_onnx(ENCODER, size, onnx)
-        write_repository(root / setting, Description(size, short_side, 16, max_batch=4), "embedded", onnx)
-        for name in MODELS:
+        bundle = write_ranker(root / f"ranker-{setting}", PLAN) if setting == RANKED else None
+        description = Description(size, short_side, 16, max_batch=4, ranker="digest" if bundle else None)
+        write_repository(root / setting, description, "embedded", onnx, bundle)
+        for name in description.models:
             (root / "repository").mkdir(exist_ok=True)
             (root / setting / name).rename(root / "repository" / in_slot(name, setting))
             models.append(in_slot(name, setting))
@@ -101,6 +107,57 @@ def test_an_empty_gallery_is_refused_by_client_and_server(server: Server) -> Non
     ):
         client.infer("gallery_squashed96", [empty])
     assert caught.value.status() == "StatusCode.INVALID_ARGUMENT"
+
+
+@pytest.mark.parametrize("query", [*filter(None, PLAN.models), "Never seen"])
+def test_listings_are_scored_as_trained_and_it_is_said_by_what(server: Server, query: str) -> None:
+    ids = ["loft", "bungalow-ä", "no-text", "loft", "barn", "attic"]
+    answer = rank(server.url, query.upper(), ids, model=RANKER)
+    np.testing.assert_allclose(answer.scores, [expected(PLAN, query, listing) for listing in ids], atol=1e-5)
+    assert answer.known.all()
+    assert (answer.model, answer.modality) == PLAN.models.get(query, PLAN.models[""])[:2]
+
+
+def test_a_listing_that_the_ranker_does_not_know_is_answered_as_the_last(server: Server) -> None:
+    answer = rank(server.url, "wood floor", ["zebra", "barn", ""], model=RANKER)
+    assert answer.known.tolist() == [False, True, False]
+    assert (answer.scores[[0, 2]] == np.finfo(np.float32).min).all()
+    assert answer.scores[1] == pytest.approx(expected(PLAN, "wood floor", "barn"), abs=1e-5)
+
+
+def test_thousands_of_listings_are_one_request(server: Server) -> None:
+    ids = [f"listing-{n}" for n in range(20_000)]
+    answer = rank(server.url, "sea view pool", [*ids, "loft"], model=RANKER)
+    assert np.flatnonzero(answer.known).tolist() == [20_000]
+
+
+@pytest.mark.parametrize("query", ["", " \t "])
+def test_an_empty_query_is_refused_with_the_reason(server: Server, query: str) -> None:
+    with pytest.raises(Refused, match="the query is empty: send at least one word"):
+        rank(server.url, query, ["loft"], model=RANKER)
+
+
+def test_an_empty_list_and_text_that_is_not_utf8_are_refused_by_client_and_server(server: Server) -> None:
+    from tritonclient.grpc import InferenceServerClient, InferInput
+    from tritonclient.utils import InferenceServerException
+
+    with pytest.raises(Refused, match="no listing to rank"):
+        rank(server.url, "sea", [], model=RANKER)
+    with pytest.raises(Refused, match="not text that UTF-8 can say"):
+        rank(server.url, "sea\udc80", ["loft"], model=RANKER)
+
+    def refusal(query: bytes, ids: list[bytes]) -> str:
+        tensors = []
+        for name, values in (("QUERY", [query]), ("LISTINGS", ids)):
+            tensors.append(InferInput(name, [len(values)], "BYTES"))
+            tensors[-1].set_data_from_numpy(np.array([*values, None], dtype=object)[:-1])
+        with InferenceServerClient(server.url) as client, pytest.raises(InferenceServerException) as caught:
+            client.infer(RANKER, tensors)
+        assert caught.value.status() == "StatusCode.INVALID_ARGUMENT"
+        return str(caught.value.message())
+
+    assert "there is no listing to rank: send at least one listing id" in refusal(b"sea", [])
+    assert "the query is not UTF-8" in refusal(b"\xff", [b"loft"])
 
 
 def test_errors_say_what_to_do(server: Server) -> None:

@@ -1,5 +1,7 @@
 """Stage register: the last word on a promotion. Decides again, refuses a no, and brings the registry to a yes.
 
+Encoder and ranker are promoted together: both versions are there before an alias moves, the encoder's first.
+
 It compares the wanted state with the actual one and does nothing where they are equal, so a second run changes
 nothing, and a run that was killed half-way is completed by the next one.
 """
@@ -15,13 +17,14 @@ from typing import Any
 
 from shoplens.artifacts import PASSPORT, digest_of, read_artifact, write_artifact
 from shoplens.errors import ShoplensError
-from shoplens.files import digest_file, digest_json, read_json, write_json
+from shoplens.files import digest_file, digest_folder, digest_json, read_json, write_json
 from shoplens.home import home
 from shoplens.params import RegisterParams
 from shoplens.progress import say
 from shoplens.promotion import registry
 from shoplens.promotion.gate_stage import Evidence, judge
 from shoplens.promotion.lineage import lineage
+from shoplens.promotion.ranker import move_ranker, ranker_bundle, register_ranker
 
 UNTOUCHED = "production is untouched"
 _SERVED = ("encoder.onnx", "description.json", "repository/")
@@ -44,8 +47,8 @@ def register(
 ) -> None:
     """Register the candidate and make it champion, if the gate's yes is confirmed by deciding again.
 
-    Writes receipt.json: {"model", "version", "alias", "weights", "package", "decision"} or, inside a DVC experiment,
-    {"skipped": why}. The same state and inputs give the same bytes.
+    Writes receipt.json: {"model", "version", "alias", "weights", "ranker": {"model", "version" or null}, "package",
+    "decision"} or, inside a DVC experiment, {"skipped": why}. The same state and inputs give the same bytes.
 
     Raises:
         ShoplensError: if the decision is a no, is not the one that the evidence gives, or is about other inputs; if the
@@ -118,17 +121,20 @@ def _promote(evidence: Evidence, gate: Path, report: Path, params: RegisterParam
                 f"now asks for a comparison with version {baseline or 'none'}: run the pipeline again"
             )
         version = found.version if found else _create(evidence, gate, report, params, identity)
+        ranker = register_ranker(params.ranker, registry.read_version(model, version))
         if current == version:
             say(f"register: version {version} of {model} is {alias} already")
         else:
             registry.tag_version(model, version, {registry.REPLACES: current or registry.NOTHING})
             registry.move_alias(model, alias, version, expected=current)
             say(f"register: version {version} of {model} is now {alias}, in place of {current or 'none'}")
+        move_ranker(params.ranker, alias, ranker)
     return {
         "model": model,
         "version": version,
         "alias": alias,
         "weights": weights,
+        "ranker": {"model": params.ranker, "version": ranker},
         "package": digest_of(evidence.package),
         "decision": digest_file(gate / "decision.json"),
     }
@@ -136,6 +142,7 @@ def _promote(evidence: Evidence, gate: Path, report: Path, params: RegisterParam
 
 def _create(evidence: Evidence, gate: Path, report: Path, params: RegisterParams, identity: str) -> str:
     from shoplens.promotion.onnx_flavour import save_onnx
+    from shoplens.promotion.ranker_flavour import save_ranker
 
     say(f"register: logging a new version of {params.model}")
     prepare = read_artifact(evidence.prepare, "prepare")
@@ -145,9 +152,14 @@ def _create(evidence: Evidence, gate: Path, report: Path, params: RegisterParams
         "shoplens.package": digest_of(evidence.package),
         **lineage(evidence, prepare, Path.cwd()),
     }
+    ranker = ranker_bundle(evidence.evaluate_ranking)
+    if ranker:
+        tags[registry.RANKER] = digest_folder(ranker)
     with tempfile.TemporaryDirectory(dir=home()) as name:
         folder = Path(name)
         save_onnx(evidence.package / "encoder.onnx", folder / "model")
+        if ranker:
+            save_ranker(ranker, folder / "ranker")
         shutil.copytree(evidence.train / "encoder", folder / "encoder")
         shutil.copytree(evidence.package, folder / "package")
         shutil.copy(gate / "decision.json", folder)

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 EXPERIMENT = "shoplens"
 IDENTITY = "shoplens.identity"
 WEIGHTS = "shoplens.weights"
+RANKER = "shoplens.ranker"
+"""Tag of an encoder's version: the identity of the ranker that is served with it."""
+ENCODER = "shoplens.encoder_version"
 REPLACES = "shoplens.replaces"
 ROLLED_BACK = "shoplens.rolled_back"
 NOTHING = "none"
@@ -38,7 +41,9 @@ class Version:
     """A registered version: its number (as text), what it is, and its place in the history.
 
     Attributes:
-        weights: digest of the encoder's weights. identity: digest of weights and package.
+        weights: digest of the encoder's weights.
+        identity: digest of what the version is: of an encoder, weights and package; of a ranker, its bundle.
+        ranker: identity of the ranker that belongs to an encoder, or None.
         replaces: the version that the alias named before this one, or None.
         rolled_back: whether a rollback took it out of production.
         run_id: the MLflow run that holds its files.
@@ -47,6 +52,7 @@ class Version:
     version: str
     weights: str
     identity: str
+    ranker: str | None
     replaces: str | None
     rolled_back: bool
     run_id: str
@@ -140,7 +146,7 @@ def create_version(
     params: Mapping[str, str],
     tags: Mapping[str, str],
 ) -> str:
-    """Log a run with the files of `folder` and register its `model/` as a new version that carries `tags`.
+    """Log a run with the files of `folder`, in which `model/` is the model, and register it with `create_version_of`.
 
     Returns:
         The version's number.
@@ -158,10 +164,20 @@ def create_version(
             client.log_batch(run_id, params=texts[start : start + 100])
         client.log_artifacts(run_id, str(folder))
         client.set_terminated(run_id)
+    return create_version_of(model, run_id, "model", tags)
+
+
+def create_version_of(model: str, run_id: str, part: Literal["model", "ranker"], tags: Mapping[str, str]) -> str:
+    """Register a folder of a run as a new version that carries `tags`.
+
+    Returns:
+        The version's number.
+    """
+    with _registry() as client:
         if _existing_model(client, model) is None:
             client.create_registered_model(model)
         labels = {**tags, "shoplens.run": run_id}
-        created = client.create_model_version(model, source=f"runs:/{run_id}/model", run_id=run_id, tags=labels)
+        created = client.create_model_version(model, source=f"runs:/{run_id}/{part}", run_id=run_id, tags=labels)
         return str(created.version)
 
 
@@ -176,8 +192,8 @@ def tag_version(model: str, version: str, tags: Mapping[str, str | None]) -> Non
                 client.set_model_version_tag(model, version, name, value)
 
 
-def move_alias(model: str, alias: str, version: str, *, expected: str | None) -> None:
-    """Point the alias at `version` if it still names `expected`. Call it under `registry_lock`.
+def move_alias(model: str, alias: str, version: str | None, *, expected: str | None) -> None:
+    """Point the alias at `version` (None: take it away) if it still names `expected`. Call it under `registry_lock`.
 
     Raises:
         ShoplensError: if the alias names something else, before or after.
@@ -191,12 +207,15 @@ def move_alias(model: str, alias: str, version: str, *, expected: str | None) ->
             "in the meantime. The alias is as they left it; run the pipeline again to be compared with it"
         )
     with _registry() as client:
-        client.set_registered_model_alias(model, alias, version)
+        if version is None:
+            client.delete_registered_model_alias(model, alias)
+        else:
+            client.set_registered_model_alias(model, alias, version)
     after = champion_version(model, alias)
     if after != version:
         raise ShoplensError(
-            f"{model}@{alias} names version {after or NOTHING} right after it was set to {version}: somebody else "
-            "promoted at the same moment. Run the pipeline again to be compared with it"
+            f"{model}@{alias} names version {after or NOTHING} right after it was set to {version or NOTHING}: "
+            "somebody else promoted at the same moment. Run the pipeline again to be compared with it"
         )
 
 
@@ -212,6 +231,7 @@ def _version(model: str, found: Any) -> Version:
         version=str(found.version),
         weights=tags[WEIGHTS],
         identity=tags[IDENTITY],
+        ranker=tags.get(RANKER),
         replaces=None if replaces == NOTHING else replaces,
         rolled_back=ROLLED_BACK in tags,
         run_id=found.run_id,

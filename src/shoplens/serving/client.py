@@ -1,9 +1,9 @@
-"""Asking a Triton server (gRPC): embeddings of galleries and photos, and its model control."""
+"""Asking a Triton server (gRPC): embeddings of galleries and photos, scores of listings, and its model control."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ LOAD_TIMEOUT_S = 300.0
 
 
 class Refused(ShoplensError):
-    """The server is well, but the request's content cannot be answered (a corrupt photo, an empty gallery)."""
+    """The server is well, but the request's content cannot be answered (a corrupt photo, an empty query)."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,23 @@ class GalleryAnswer:
     embedding: np.ndarray
     used: int
     corrupt: int
+
+
+@dataclass(frozen=True)
+class RankAnswer:
+    """Scores of listings for a query.
+
+    Attributes:
+        scores: float32 [n], in the order of the request, higher is better; the lowest number where not known.
+        known: bool [n], whether the ranker knows the listing.
+        model: `own`, the query's own model, or `global`, the one over all queries.
+        modality: what it looked at: `text`, `image` or `multimodal`.
+    """
+
+    scores: np.ndarray
+    known: np.ndarray
+    model: str
+    modality: str
 
 
 def embed_gallery(
@@ -48,7 +65,9 @@ def embed_gallery(
         Refused: if there is no photo, or none that can be used.
         ShoplensError: if no server answers, or it fails.
     """
-    outputs = _infer(url, model, "PHOTOS", photos, ("EMBEDDING", "USED", "CORRUPT"), version, timeout_s)
+    if not photos:
+        raise Refused("the gallery has no photo: send at least one")
+    outputs = _infer(url, model, {"PHOTOS": photos}, ("EMBEDDING", "USED", "CORRUPT"), version, timeout_s)
     return GalleryAnswer(outputs["EMBEDDING"], int(outputs["USED"][0]), int(outputs["CORRUPT"][0]))
 
 
@@ -61,7 +80,36 @@ def embed_photo(
         Refused: if the photo cannot be used.
         ShoplensError: if no server answers, or it fails.
     """
-    return _infer(url, model, "PHOTO", [photo], ("EMBEDDING",), version, timeout_s)["EMBEDDING"]
+    return _infer(url, model, {"PHOTO": [photo]}, ("EMBEDDING",), version, timeout_s)["EMBEDDING"]
+
+
+def rank(
+    url: str,
+    query: str,
+    listing_ids: Sequence[str],
+    version: str | None = None,
+    timeout_s: float = TIMEOUT_S,
+    model: str = "ranker",
+) -> RankAnswer:
+    """The scores of listings for a query; other arguments as for `embed_gallery`.
+
+    Args:
+        query: as typed; case and white space do not matter.
+        listing_ids: the listings to score, at least one.
+
+    Raises:
+        Refused: if the query or the list is empty, or the query is not text that UTF-8 can say.
+        ShoplensError: if no server answers, it serves no ranker, or it fails.
+    """
+    if not listing_ids:
+        raise Refused("there is no listing to rank: send at least one listing id")
+    try:
+        inputs = {"QUERY": [query.encode()], "LISTINGS": [listing.encode() for listing in listing_ids]}
+    except UnicodeEncodeError:
+        raise Refused("the query or a listing id is not text that UTF-8 can say") from None
+    outputs = _infer(url, model, inputs, ("SCORES", "KNOWN", "MODEL", "MODALITY"), version, timeout_s)
+    said = [outputs[name][0].decode() for name in ("MODEL", "MODALITY")]
+    return RankAnswer(outputs["SCORES"], outputs["KNOWN"].astype(bool), *said)
 
 
 def is_live(url: str) -> bool:
@@ -84,7 +132,7 @@ def load_model(url: str, name: str) -> None:
 
 
 def unload_model(url: str, name: str) -> None:
-    """Unload a model; requests in flight are answered first.
+    """Begin to unload a model; requests in flight are answered first, and so may be some that come right after.
 
     Raises:
         ShoplensError: with the server's reason.
@@ -107,22 +155,21 @@ def loaded_models(url: str) -> list[str]:
 def _infer(
     url: str,
     name: str,
-    tensor: str,
-    contents: Sequence[bytes],
+    inputs: Mapping[str, Sequence[bytes]],
     outputs: Sequence[str],
     version: str | None,
     timeout_s: float,
 ) -> dict[str, np.ndarray]:
     from tritonclient.grpc import InferInput, InferRequestedOutput
 
-    if not contents:
-        raise Refused("the gallery has no photo: send at least one")
-    photos = InferInput(tensor, [len(contents)], "BYTES")
-    photos.set_data_from_numpy(np.array([*contents, None], dtype=object)[:-1])
+    tensors = []
+    for tensor, contents in inputs.items():
+        tensors.append(InferInput(tensor, [len(contents)], "BYTES"))
+        tensors[-1].set_data_from_numpy(np.array([*contents, None], dtype=object)[:-1])
     with _client(url) as client:
         answer = client.infer(
             name,
-            [photos],
+            tensors,
             model_version=version or "",
             outputs=[InferRequestedOutput(output) for output in outputs],
             client_timeout=timeout_s,

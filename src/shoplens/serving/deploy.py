@@ -1,4 +1,4 @@
-"""Stage `deploy`: the registered encoder answers, after its answers were compared with the packaged ones.
+"""Stage `deploy`: the registered encoder and its ranker answer, after its answers were compared with the packaged ones.
 
 With a server running, the new version is loaded beside the old one, asked, and only then given the public names;
 whatever goes wrong before or after, the old version keeps answering.
@@ -18,16 +18,16 @@ from shoplens.files import read_json, write_json
 from shoplens.params import RegisterParams
 from shoplens.progress import say
 from shoplens.serving import live
-from shoplens.serving.examples import check_answers
-from shoplens.serving.repository import PUBLIC
+from shoplens.serving.examples import Answers, check_answers
 from shoplens.serving.server import stop_server
 
 
 def deploy(*, package: Path, register: Path, out: Path, params: RegisterParams) -> None:
     """Serve the version that stage register wrote into the registry, if it is not served already.
 
-    Writes `receipt.json`: {"version", "models", "answers": {listing id: {"used", "corrupt", "cosine"}}}, or
-    {"skipped": reason}. The same registration gives the same bytes again.
+    Writes `receipt.json`: {"version", "models": the public names, "answers": {listing id: {"used", "corrupt",
+    "cosine"}}, "rankings": {query: {"scores", "difference"}}}, or {"skipped": reason}. The same registration gives the
+    same bytes again.
 
     Raises:
         ShoplensError: if the chain package - receipt - registry does not hold, or the answers are wrong (then the
@@ -49,7 +49,9 @@ def _receipt(package: Path, register: Path, params: RegisterParams) -> dict[str,
     with live.changing():
         _check_chain(package, receipt, params)
         served = _deploy(package, receipt["model"], receipt["version"])
-    return {"version": served.version, "models": list(PUBLIC), "answers": served.answers}
+    names = live.read_description(package / "description.json").public
+    checked = {"answers": served.answers, "rankings": served.rankings}
+    return {"version": served.version, "models": list(names), **checked}
 
 
 def _check_chain(package: Path, receipt: dict[str, Any], params: RegisterParams) -> None:
@@ -57,12 +59,17 @@ def _check_chain(package: Path, receipt: dict[str, Any], params: RegisterParams)
 
     if receipt["package"] != digest_of(package):
         raise ShoplensError(f"{package} is not the package that was registered: run stage register again")
-    current = champion_version(params.model, params.alias)
-    if (receipt["model"], receipt["alias"], receipt["version"]) != (params.model, params.alias, current):
-        raise ShoplensError(
-            f"the registry's {params.model}@{params.alias} is version {current}, the receipt names "
-            f"{receipt['model']}@{receipt['alias']} version {receipt['version']}: run stage register again"
-        )
+    ranker = receipt["ranker"]
+    for model, named, version in (
+        (params.model, receipt["model"], receipt["version"]),
+        (params.ranker, ranker["model"], ranker["version"]),
+    ):
+        current = champion_version(model, params.alias)
+        if (named, receipt["alias"], version) != (model, params.alias, current):
+            raise ShoplensError(
+                f"the registry's {model}@{params.alias} is version {current or 'none'}, the receipt names "
+                f"{named}@{receipt['alias']} version {version or 'none'}: run stage register again"
+            )
 
 
 def deploy_version(package: Path, model: str, version: str) -> live.Live:
@@ -93,21 +100,24 @@ def _deploy(package: Path, model: str, version: str) -> live.Live:
     with _server() as url:
         slot = live.publish(package, version, models)
         answers = _switch(url, version, slot, before)
-        served = live.Live(model, version, read_json(package / "description.json")["weights"], models, answers)
+        weights = read_json(package / "description.json")["weights"]
+        served = live.Live(model, version, weights, models, answers.galleries, answers.rankings)
         live.write_live(served)
         live.unload_others(url, slot)
-    say(f"deploy: version {version} is served ({len(answers)} example galleries answered as packaged)")
+        live.remove_stale({slot, before.slot if before else slot})
+    rankings = f" and {len(answers.rankings)} rankings" if answers.rankings else ""
+    say(f"deploy: version {version} is served ({len(answers.galleries)} galleries{rankings} answered as packaged)")
     return served
 
 
-def _switch(url: str, version: str, slot: str, before: live.Live | None) -> dict[str, dict[str, float]]:
+def _switch(url: str, version: str, slot: str, before: live.Live | None) -> Answers:
     """Load a slot, compare its answers, give it the public names and compare again; on any failure take it back."""
     examples = live.slot_folder(slot) / "examples"
     try:
         live.load_slot(url, slot)
         answers = check_answers(url, examples, slot)
         live.point(version, slot)
-        live.load_public(url)
+        live.load_public(url, slot)
         check_answers(url, examples)
     except BaseException:
         with contextlib.suppress(ShoplensError):  # a server that died has nothing to take back; the files follow
@@ -123,7 +133,7 @@ def _take_back(url: str, slot: str, before: live.Live | None) -> None:
         live.unload_others(url, slot)
         return
     live.point(before.version, before.slot)
-    live.load_public(url)
+    live.load_public(url, before.slot)
     live.unload_others(url, before.slot)
 
 

@@ -1,25 +1,30 @@
-"""Example galleries that travel with a package: raw photos and what the encoder makes of them.
+"""Examples that travel with a package: galleries and rankings, and what the encoder and the ranker make of them.
 
 `examples/examples.json` lists the galleries (listing id, photo files); `expected.npy` holds the training path's
 embeddings and `served.npy` what the package's own server answered in its trial, float32, a row a gallery.
+`rankings.json`, if there is a ranker, holds queries, listings, and the scores that training expected and the server
+answered.
 """
 
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from shoplens.errors import ShoplensError
 from shoplens.files import read_json, write_bytes, write_json
-from shoplens.serving.client import embed_gallery, embed_photo
+from shoplens.serving.client import embed_gallery, embed_photo, rank
 from shoplens.serving.onnx_export import compare
-from shoplens.serving.repository import in_slot
+from shoplens.serving.repository import RANKER, in_slot
 
 # The same ONNX file on the same runtime answers almost bit for bit; two versions of an encoder do not come this close.
 SAME_ANSWER = 0.99999
+SAME_SCORE = 1e-4
+"""Relative to the largest score of a ranking: float32 sums of another machine's order differ by less."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,32 @@ class Gallery:
 
     listing_id: str
     photos: list[bytes]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """One example: a query, listings, and their scores as training computed and as the trial's server answered them.
+
+    None stands for a score that is no number: a diverged model is for the gate to judge.
+    """
+
+    query: str
+    listing_ids: list[str]
+    expected: list[float | None]
+    served: list[float | None]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a server answered to the examples.
+
+    Attributes:
+        galleries: listing id -> used and corrupt photos, cosine (6 digits).
+        rankings: query -> number of scores, largest difference (6 digits).
+    """
+
+    galleries: dict[str, dict[str, float]]
+    rankings: dict[str, dict[str, float]]
 
 
 def write_examples(folder: Path, galleries: list[Gallery], names: list[list[str]]) -> None:
@@ -70,9 +101,18 @@ def read_embeddings(folder: Path, name: str) -> np.ndarray:
         raise ShoplensError(f"{folder / name}.npy cannot be read ({error}): package the encoder again") from None
 
 
-def check_answers(
-    url: str, folder: Path, slot: str | None = None, limit: int | None = None
-) -> dict[str, dict[str, float]]:
+def write_rankings(folder: Path, rankings: Sequence[Ranking]) -> None:
+    """Write the rankings of a package that has a ranker."""
+    write_json(folder / "rankings.json", [asdict(ranking) for ranking in rankings])
+
+
+def read_rankings(folder: Path) -> list[Ranking]:
+    """The rankings of an examples folder; none where the package has no ranker."""
+    path = folder / "rankings.json"
+    return [Ranking(**row) for row in read_json(path)] if path.exists() else []
+
+
+def check_answers(url: str, folder: Path, slot: str | None = None, limit: int | None = None) -> Answers:
     """Ask a server for the examples and compare values with the package's own trial.
 
     Args:
@@ -81,21 +121,23 @@ def check_answers(
         slot: ask the models of this slot of a live repository; None asks the public ones.
         limit: ask for the first examples only.
 
-    Returns:
-        listing id -> used and corrupt photos, cosine (6 digits).
-
     Raises:
         ShoplensError: if an answer differs, or the answers of `photo` do not average to that of `gallery`.
     """
-    names = [in_slot(name, slot) if slot else name for name in ("gallery", "photo")]
+    names = {name: in_slot(name, slot) if slot else name for name in ("gallery", "photo", RANKER)}
     galleries, served = read_examples(folder)[:limit], read_embeddings(folder, "served")[:limit]
-    answers = {}
+    answers = Answers({}, {})
     for gallery, wanted in zip(galleries, served, strict=True):
-        answer = embed_gallery(url, gallery.photos, model=names[0])
+        answer = embed_gallery(url, gallery.photos, model=names["gallery"])
         cosine = _compare(answer.embedding, wanted, f"listing {gallery.listing_id}")
-        answers[gallery.listing_id] = {"used": answer.used, "corrupt": answer.corrupt, "cosine": round(cosine, 6)}
-    photos = [embed_photo(url, photo, model=names[1]) for photo in galleries[0].photos]
+        entry = {"used": answer.used, "corrupt": answer.corrupt, "cosine": round(cosine, 6)}
+        answers.galleries[gallery.listing_id] = entry
+    photos = [embed_photo(url, photo, model=names["photo"]) for photo in galleries[0].photos]
     _compare(np.mean(photos, axis=0), served[0], f"the photos of listing {galleries[0].listing_id}")
+    for ranking in read_rankings(folder)[:limit]:
+        scores = rank(url, ranking.query, ranking.listing_ids, model=names[RANKER]).scores
+        entry = {"scores": len(scores), "difference": round(_compare_scores(scores, ranking), 6)}
+        answers.rankings[ranking.query] = entry
     return answers
 
 
@@ -107,3 +149,20 @@ def _compare(answer: np.ndarray, wanted: np.ndarray, what: str) -> float:
             f"{SAME_ANSWER} wanted"
         )
     return cosine
+
+
+def _compare_scores(answer: np.ndarray, ranking: Ranking) -> float:
+    wanted = np.asarray(ranking.served, np.float64)
+    difference = score_difference(answer, wanted)
+    allowed = SAME_SCORE * max(1.0, float(np.abs(wanted).max()))
+    if not difference <= allowed:
+        raise ShoplensError(
+            f"the server's scores for the query {ranking.query!r} are not the packaged ranker's: they differ by "
+            f"{difference:.6f}, at most {allowed:.6f} wanted"
+        )
+    return difference
+
+
+def score_difference(scores: np.ndarray, wanted: np.ndarray) -> float:
+    """The largest absolute difference of two rows of scores; NaN if a score is."""
+    return float(np.abs(scores.astype(np.float64) - wanted).max())

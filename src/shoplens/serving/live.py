@@ -1,7 +1,7 @@
 """The live model repository, in `home()/serving`: what is served here, and by which process.
 
-repository/gallery, photo                     the public names: ensembles that point at one slot
-repository/{encoder,gallery,photo}_<slot>     a packaged encoder's models; a slot is a version and a digest of models
+repository/gallery, photo, ranker             the public names: ensembles that point at one slot
+repository/{encoder,gallery,...}_<slot>       a package's models; a slot is a version and a digest of models
 slots/<slot>/                                 description and examples of that package
 state.json                                    the version that is served (the truth after a restart)
 server.json                                   the process that `shoplens serve` runs, while it runs
@@ -12,9 +12,10 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,20 +23,27 @@ from shoplens.artifacts import PASSPORT
 from shoplens.errors import ShoplensError
 from shoplens.files import digest_json, locked, read_json, replacing_folder, write_json, write_text
 from shoplens.home import home
+from shoplens.progress import say
 from shoplens.serving.client import is_live, load_model, loaded_models, unload_model
 from shoplens.serving.repository import MODELS, PUBLIC, Description, config_text, in_slot, switch_config
 from shoplens.serving.server import STOP_TIMEOUT_S, Ports, Server, start_server, stop_server
 
+UNLOAD_TIMEOUT_S = 20.0
+
 
 @dataclass(frozen=True)
 class Live:
-    """What is served: registered model, version, digests of its weights and models, and the answers at its check."""
+    """What is served: registered model, version, digests of its weights and models, and the answers at its check.
+
+    The ranker, if the package has one, is served under the version of its encoder.
+    """
 
     model: str
     version: str
     weights: str
     models: str
     answers: dict[str, dict[str, float]]
+    rankings: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
     def slot(self) -> str:
@@ -122,20 +130,23 @@ def write_live(live: Live) -> None:
 def publish(package: Path, version: str, models: str) -> str:
     """Copy a package's embedded repository into the live one, under a slot of its own; the slot is returned.
 
-    Nothing that is served changes. Slots that are neither served nor this one are removed.
+    Nothing that is served changes.
     """
-    slot, live = slot_name(version, models), read_live()
-    keep = {slot, live.slot if live else slot}
-    for stale in (folder() / "slots").glob("*"):
-        if stale.name not in keep:
-            remove_slot(stale.name)
-    for name in MODELS:
+    slot = slot_name(version, models)
+    for name in read_description(package / "description.json").models:
         with replacing_folder(repository() / in_slot(name, slot)) as temporary:
             shutil.copytree(package / "repository" / "embedded" / name, temporary, dirs_exist_ok=True)
     with replacing_folder(slot_folder(slot)) as temporary:
         shutil.copyfile(package / "description.json", temporary / "description.json")
         shutil.copytree(package / "examples", temporary / "examples")
     return slot
+
+
+def remove_stale(keep: Collection[str]) -> None:
+    """Remove all slots but these, also what a killed deployment left; after `unload_others`, which needs the files."""
+    for path in (folder() / "slots").glob("*"):
+        if path.name not in keep:
+            remove_slot(path.name)
 
 
 def remove_slot(slot: str) -> None:
@@ -147,10 +158,19 @@ def remove_slot(slot: str) -> None:
 
 def point(version: str, slot: str) -> None:
     """Make the public names mean the models of a slot; a server takes it over with `load_public`."""
-    description = read_description(slot_folder(slot) / "description.json")
-    for name in PUBLIC:
+    description = described(slot)
+    for name in description.public:
         (repository() / name / version).mkdir(parents=True, exist_ok=True)
         write_text(repository() / name / "config.pbtxt", config_text(switch_config(description, name, version, slot)))
+
+
+def described(slot: str) -> Description:
+    """What a published package says of itself.
+
+    Raises:
+        ShoplensError: as `read_description`.
+    """
+    return read_description(slot_folder(slot) / "description.json")
 
 
 def read_description(path: Path) -> Description:
@@ -167,14 +187,33 @@ def read_description(path: Path) -> Description:
 
 def load_slot(url: str, slot: str) -> None:
     """Load a slot's models beside what the server has, the encoder first."""
-    for name in MODELS:
+    for name in described(slot).models:
         load_model(url, in_slot(name, slot))
 
 
-def load_public(url: str) -> None:
-    """Let a server take over what the public names mean now."""
-    for name in PUBLIC:
+def load_public(url: str, slot: str) -> None:
+    """Let a server take over what the public names mean since they point at `slot`.
+
+    A name that the slot does not have is taken away: the ranker of the encoder before would rank by features that this
+    one does not make.
+
+    Raises:
+        ShoplensError: if the server does not take a name, or goes on answering by one that the slot does not have.
+    """
+    served = described(slot).public
+    for name in served:
         load_model(url, name)
+    for name in set(PUBLIC).difference(served):
+        if name in loaded_models(url):
+            unload_model(url, name)
+        deadline = time.monotonic() + UNLOAD_TIMEOUT_S
+        while name in loaded_models(url):
+            if time.monotonic() > deadline:
+                raise ShoplensError(f"the Triton server at {url} does not unload {name}: end it and deploy again")
+            time.sleep(0.05)
+        shutil.rmtree(
+            repository() / name, ignore_errors=True
+        )  # not before: the server does not list what has no folder
 
 
 def unload_others(url: str, slot: str) -> None:
@@ -192,7 +231,7 @@ def start_live(live: Live | None, log: Path, ports: Ports | None = None, host: s
         if live is not None:
             point(live.version, live.slot)  # the state is the truth, whatever a killed deployment left
             load_slot(server.url, live.slot)
-            load_public(server.url)
+            load_public(server.url, live.slot)
     except BaseException:
         stop_server(server)
         raise
@@ -209,6 +248,28 @@ def deployed() -> Live:
     if live is None:
         raise ShoplensError(f"nothing is deployed in {folder()}: run `make repro` (or `dvc repro`) first")
     return live
+
+
+@contextlib.contextmanager
+def answering(what: str) -> Iterator[tuple[str, Live]]:
+    """A server that answers with what is deployed, as its address and what it serves: the running one, if there is one,
+    or a temporary one, which is said in the name of the command `what`.
+
+    Raises:
+        ShoplensError: if nothing is deployed, or the server does not start or answer.
+    """
+    running, current = running_server(), deployed()
+    if running:
+        yield running.url, current
+        return
+    say(f"{what}: no server is running (`shoplens serve` starts one); starting a temporary one")
+    with tempfile.TemporaryDirectory() as scratch:
+        with changing():
+            server = start_live(current, Path(scratch) / "server.log")
+        try:
+            yield server.url, current
+        finally:
+            stop_server(server)
 
 
 def record_server(server: Server) -> None:

@@ -1,11 +1,9 @@
-"""Stage `package`: everything needed to serve the encoder, tried in a real Triton server before the gate decides."""
+"""Stage `package`: what serves the encoder and the ranker, tried in a real Triton server before the gate decides."""
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import time
-from dataclasses import asdict, dataclass
+import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +11,19 @@ import numpy as np
 
 from shoplens.artifacts import read_artifact, write_artifact
 from shoplens.errors import ShoplensError
-from shoplens.files import read_json, write_json
+from shoplens.files import digest_folder, read_json, write_json
 from shoplens.params import PackageParams
-from shoplens.progress import progress, say
-from shoplens.serving.client import GalleryAnswer, embed_gallery
-from shoplens.serving.examples import Gallery, write_embeddings, write_examples
+from shoplens.progress import say
+from shoplens.serving.examples import (
+    Gallery,
+    score_difference,
+    write_embeddings,
+    write_examples,
+    write_rankings,
+)
 from shoplens.serving.onnx_export import Parity, check_parity, compare, export_onnx
-from shoplens.serving.repository import MODELS, VARIANTS, Description, write_repository
-from shoplens.serving.server import running_server
+from shoplens.serving.repository import VARIANTS, Description, write_repository
+from shoplens.serving.trial import Trial, try_server
 
 if TYPE_CHECKING:
     import torch
@@ -31,9 +34,11 @@ def package(
 ) -> None:
     """Export the encoder, write both repositories and examples, and try the embedded one.
 
-    Writes `encoder.onnx`, `repository/{embedded,gpu}`, `description.json` (transform, dimensions, weights digest),
-    `examples/` and `metrics.json`: `package/parity_cosine` (photos, ONNX against PyTorch), `package/served_cosine`
-    (galleries, answers to raw photo bytes against stage embed), both the lowest of n, and the latency of gallery
+    Writes `encoder.onnx`, `repository/{embedded,gpu}`, `description.json` (transform, dimensions, digests of weights
+    and ranker), `examples/` and `metrics.json`: `package/parity_cosine` (photos, ONNX against PyTorch),
+    `package/served_cosine` (galleries, answers to raw photo bytes against stage embed), both the lowest of n, and the
+    latency of gallery requests. Where the ranking was learned, the ranker is packaged too, with
+    `package/ranker_difference` (the largest between its scores as served and as trained) and the latency of rank
     requests. Bad values are for the gate to judge; only a server that does not start or answer is an error.
 
     Raises:
@@ -54,12 +59,17 @@ def package(
         say("package: exporting the encoder to ONNX")
         size, short_side = bundle.transform.size, bundle.transform.short_side
         weights = bundle.config.weights_digest
-        write_models(folder, bundle.encoder, size=size, short_side=short_side, dim=expected.shape[1], weights=weights)
+        ranker = ranker_of(evaluate_ranking, weights)
+        dim = expected.shape[1]
+        write_models(folder, bundle.encoder, size=size, short_side=short_side, dim=dim, weights=weights, ranker=ranker)
         pixels = (np.stack([to_pixels(photo, size, short_side) for photo in one.photos]) for one in galleries)
         parity = check_parity(bundle.encoder, folder / "encoder.onnx", pixels)
-        trial = try_server(folder / "repository" / "embedded", galleries, params.latency_requests)
+        rankings = read_json(ranker / "examples.json") if ranker else []
+        trial = try_server(folder / "repository" / "embedded", galleries, params.latency_requests, rankings)
         write_embeddings(folder / "examples", "expected", expected)
         write_embeddings(folder / "examples", "served", trial.embeddings)
+        if ranker:
+            write_rankings(folder / "examples", trial.rankings)
         metrics = _metrics(parity, compare(trial.embeddings, expected), trial)
         write_json(folder / "metrics.json", {"split": read_json(prepare / "split.json")["hash"], "metrics": metrics})
 
@@ -91,8 +101,36 @@ def choose_examples(
     return galleries, paths, np.asarray(embeddings[chosen])
 
 
+def ranker_of(evaluate_ranking: Path, weights: str) -> Path | None:
+    """The ranker's bundle in stage evaluate-ranking's output, or None where none was learned.
+
+    Raises:
+        ShoplensError: if it was learned on another encoder's embeddings, or has no examples to check a server by.
+    """
+    folder = evaluate_ranking / "ranker"
+    if not folder.is_dir():
+        say("package: without a ranker, none was learned")
+        return None
+    encoder = read_json(folder / "ranker.json")["encoder"]
+    if encoder != weights:
+        raise ShoplensError(
+            f"{folder} was learned on embeddings of another encoder ({encoder[:12]}, not {weights[:12]}): run "
+            "evaluate-ranking again"
+        )
+    if not read_json(folder / "examples.json"):
+        raise ShoplensError(f"{folder / 'examples.json'} is empty: run evaluate-ranking again")
+    return folder
+
+
 def write_models(
-    folder: Path, encoder: torch.nn.Module, *, size: int, short_side: int | None, dim: int, weights: str
+    folder: Path,
+    encoder: torch.nn.Module,
+    *,
+    size: int,
+    short_side: int | None,
+    dim: int,
+    weights: str,
+    ranker: Path | None = None,
 ) -> None:
     """Write `encoder.onnx`, both repositories and `description.json` into a package folder.
 
@@ -102,53 +140,18 @@ def write_models(
         size, short_side: the transform.
         dim: length of an embedding.
         weights: the weights' digest.
+        ranker: the ranker's bundle, if there is one.
 
     Raises:
         ShoplensError: if the encoder cannot be expressed in ONNX.
     """
     onnx = folder / "encoder.onnx"
     export_onnx(encoder, size, onnx)
-    description = Description(size=size, short_side=short_side, dim=dim)
+    digest = digest_folder(ranker) if ranker else None
+    description = Description(size=size, short_side=short_side, dim=dim, ranker=digest)
     for variant in VARIANTS:
-        write_repository(folder / "repository" / variant, description, variant, onnx)
+        write_repository(folder / "repository" / variant, description, variant, onnx, ranker)
     write_json(folder / "description.json", {"description": asdict(description), "weights": weights})
-
-
-@dataclass(frozen=True)
-class Trial:
-    """What a server answered: embeddings [galleries, D], corrupt photos, seconds of each timed request."""
-
-    embeddings: np.ndarray
-    corrupt: int
-    seconds: np.ndarray
-
-
-def try_server(repository: Path, galleries: list[Gallery], requests: int) -> Trial:
-    """Load a repository into a real server, ask it for every gallery, then time further requests, one after the other.
-
-    The server gets a copy, because its Python writes bytecode beside the models, on which neither a package's digest
-    nor what DVC restores of it may depend.
-
-    Raises:
-        ShoplensError: if the server does not start, load or answer.
-    """
-    with tempfile.TemporaryDirectory() as scratch:
-        copy = Path(shutil.copytree(repository, Path(scratch) / "repository"))
-        with running_server(copy, Path(scratch) / "server.log", models=MODELS) as server:
-            answers, seconds = _ask(server.url, galleries, requests)
-    embeddings = np.stack([answer.embedding for answer in answers])
-    return Trial(embeddings, sum(answer.corrupt for answer in answers), np.array(seconds))
-
-
-def _ask(url: str, galleries: list[Gallery], requests: int) -> tuple[list[GalleryAnswer], list[float]]:
-    answers = [embed_gallery(url, gallery.photos) for gallery in galleries]
-    seconds = []
-    for number in progress(range(requests), "package: timing gallery requests", unit="request"):
-        photos = galleries[number % len(galleries)].photos
-        start = time.perf_counter()
-        embed_gallery(url, photos)
-        seconds.append(time.perf_counter() - start)
-    return answers, seconds
 
 
 def _metrics(parity: Parity, served: Parity, trial: Trial) -> dict[str, Any]:
@@ -161,7 +164,24 @@ def _metrics(parity: Parity, served: Parity, trial: Trial) -> dict[str, Any]:
         "package/latency_p50_ms": ("lower", "request", float(p50), len(trial.seconds)),
         "package/latency_p95_ms": ("lower", "request", float(p95), len(trial.seconds)),
     }
+    if trial.rankings:
+        expected, scores = (
+            np.concatenate([np.asarray(getattr(one, name), np.float64) for one in trial.rankings])
+            for name in ("expected", "served")
+        )
+        p50 = np.median(trial.rank_seconds * 1000)
+        rows["package/ranker_difference"] = ("lower", "score", score_difference(scores, expected), len(scores))
+        rows["package/ranker_latency_p50_ms"] = ("lower", "request", float(p50), len(trial.rank_seconds))
     return {
-        name: {"direction": direction, "unit": unit, "candidate": {"value": value, "low": None, "high": None, "n": n}}
+        name: {
+            "direction": direction,
+            "unit": unit,
+            "candidate": {"value": _finite(value), "low": None, "high": None, "n": n},
+        }
         for name, (direction, unit, value, n) in rows.items()
     }
+
+
+def _finite(value: float) -> float | None:
+    """JSON knows no infinity; the gate refuses a value that is missing."""
+    return value if math.isfinite(value) else None

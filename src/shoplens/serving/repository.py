@@ -4,11 +4,13 @@
 |---|---|---|
 | `gallery` | PHOTOS: BYTES [-1], one listing's photo files | EMBEDDING: FP32 [D]; USED, CORRUPT: INT32 [1] |
 | `photo` | PHOTO: BYTES [1] | EMBEDDING: FP32 [D] |
+| `ranker` | QUERY: BYTES [1]; LISTINGS: BYTES [-1] | SCORES: FP32 [-1]; KNOWN: INT32 [-1]; MODEL, MODALITY: BYTES [1] |
 | `encoder` (internal) | pixels: UINT8 [n, S, S, 3] | embedding: FP32 [n, D] |
 
-`gallery` and `photo` decode (python backend) and call `encoder`. Only the encoder differs between the variants:
-`embedded` runs onnxruntime inside the python backend, which needs nothing but a Python package; `gpu` is Triton's
-onnxruntime backend with TensorRT, else CUDA.
+`gallery` and `photo` decode (python backend) and call `encoder`. `ranker`, which only data with a search log gives,
+answers from its own bundle; this very encoder made its image features, so the two are packaged and switched together.
+Only the encoder differs between the variants: `embedded` runs onnxruntime inside the python backend, which needs
+nothing but a Python package; `gpu` is Triton's onnxruntime backend with TensorRT, else CUDA.
 """
 
 from __future__ import annotations
@@ -20,11 +22,15 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import shoplens.contract.pixels
+import shoplens.ranking.scoring
 from shoplens.files import write_json, write_text
 
 Variant = Literal["embedded", "gpu"]
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
-PUBLIC = ("gallery", "photo")
+PHOTO_NAMES = ("gallery", "photo")
+RANKER = "ranker"
+PUBLIC = (*PHOTO_NAMES, RANKER)
+"""Every name that a package may be asked by; `Description.public` are those of one package."""
 MODELS = ("encoder", *PUBLIC)
 _SOURCES = Path(__file__).parent / "triton"
 
@@ -35,7 +41,8 @@ class Description:
 
     size, short_side: the transform (`contract.pixels.to_pixels`). dim: length D of an embedding. max_batch: photos in
     one call of the encoder. front_instances: processes that decode, for `gallery` and `photo` each. queue_delay_us:
-    how long the encoder waits for other requests to share a batch (GPU only; on a CPU a batch saves nothing).
+    how long the encoder waits for other requests to share a batch (GPU only; on a CPU a batch saves nothing). ranker:
+    digest of the ranker's bundle; None where there is none.
     """
 
     size: int
@@ -44,16 +51,40 @@ class Description:
     max_batch: int = 32
     front_instances: int = 2
     queue_delay_us: int = 500
+    ranker: str | None = None
+
+    @property
+    def public(self) -> tuple[str, ...]:
+        """The names by which this package is asked."""
+        return PUBLIC if self.ranker else PHOTO_NAMES
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """All models of this package, in the order in which they load."""
+        return ("encoder", *self.public)
 
 
 def signature(description: Description, name: str) -> dict[str, Any]:
-    """Inputs and outputs of `gallery` or `photo`, as in a Triton model configuration."""
-    embedding = {"name": "EMBEDDING", "data_type": "TYPE_FP32", "dims": [description.dim]}
+    """Inputs and outputs of a public model, as in a Triton model configuration."""
+    if name == RANKER:
+        return {
+            "input": [_tensor("QUERY", "STRING", 1), _tensor("LISTINGS", "STRING", -1)],
+            "output": [
+                _tensor("SCORES", "FP32", -1),
+                _tensor("KNOWN", "INT32", -1),
+                _tensor("MODEL", "STRING", 1),
+                _tensor("MODALITY", "STRING", 1),
+            ],
+        }
+    embedding = _tensor("EMBEDDING", "FP32", description.dim)
     if name == "photo":
-        return {"input": [{"name": "PHOTO", "data_type": "TYPE_STRING", "dims": [1]}], "output": [embedding]}
-    counts = [{"name": count, "data_type": "TYPE_INT32", "dims": [1]} for count in ("USED", "CORRUPT")]
-    photos = {"name": "PHOTOS", "data_type": "TYPE_STRING", "dims": [-1]}
-    return {"input": [photos], "output": [embedding, *counts]}
+        return {"input": [_tensor("PHOTO", "STRING", 1)], "output": [embedding]}
+    counts = [_tensor(count, "INT32", 1) for count in ("USED", "CORRUPT")]
+    return {"input": [_tensor("PHOTOS", "STRING", -1)], "output": [embedding, *counts]}
+
+
+def _tensor(name: str, kind: str, length: int) -> dict[str, Any]:
+    return {"name": name, "data_type": f"TYPE_{kind}", "dims": [length]}
 
 
 def _encoder_config(description: Description, variant: Variant) -> dict[str, Any]:
@@ -95,7 +126,9 @@ def _encoder_config(description: Description, variant: Variant) -> dict[str, Any
 
 
 def _front_config(description: Description, name: str) -> dict[str, Any]:
-    instances = [{"count": description.front_instances, "kind": "KIND_CPU"}]
+    # A ranking takes a millisecond of one process: decoding is what needs more.
+    count = 1 if name == RANKER else description.front_instances
+    instances = [{"count": count, "kind": "KIND_CPU"}]
     return {"backend": "python", "max_batch_size": 0, "instance_group": instances, **signature(description, name)}
 
 
@@ -142,17 +175,39 @@ def config_text(config: Mapping[str, Any]) -> str:
     return str(text_format.MessageToString(json_format.ParseDict(dict(config), ModelConfig())))
 
 
-def write_model(folder: Path, name: str, description: Description, variant: Variant, onnx: Path) -> None:
-    """Write one model's folder: `config.pbtxt` and version folder `1`."""
-    version = folder / "1"
-    version.mkdir(parents=True)
-    write_text(folder / "config.pbtxt", config_text(model_config(description, name, variant)))
-    if name == "encoder":
-        shutil.copyfile(onnx, version / "model.onnx")
-        if variant == "embedded":
-            shutil.copyfile(_SOURCES / "encoder.py", version / "model.py")
-        return
-    shutil.copyfile(_SOURCES / f"{name}.py", version / "model.py")
+def write_repository(
+    root: Path, description: Description, variant: Variant, onnx: Path, ranker: Path | None = None
+) -> None:
+    """Write a whole model repository: a folder for each of the description's models.
+
+    Args:
+        root: the folder to fill.
+        description: what is served.
+        variant: which of the two.
+        onnx: the exported encoder.
+        ranker: the ranker's bundle; the description names its digest.
+    """
+    for name in description.models:
+        version = root / name / "1"
+        version.mkdir(parents=True)
+        write_text(root / name / "config.pbtxt", config_text(model_config(description, name, variant)))
+        if name == "encoder":
+            shutil.copyfile(onnx, version / "model.onnx")
+            if variant == "embedded":
+                shutil.copyfile(_SOURCES / "encoder.py", version / "model.py")
+            continue
+        shutil.copyfile(_SOURCES / f"{name}.py", version / "model.py")
+        shutil.copyfile(_SOURCES / "responses.py", version / "responses.py")
+        if name in PHOTO_NAMES:
+            _add_front(version, description)
+    if ranker is not None:
+        version = root / RANKER / "1"
+        shutil.copyfile(Path(shoplens.ranking.scoring.__file__), version / "scoring.py")
+        shutil.copytree(ranker, version / "ranker")
+
+
+def _add_front(version: Path, description: Description) -> None:
+    """What `gallery` and `photo` decode with."""
     shutil.copyfile(_SOURCES / "front.py", version / "front.py")
     shutil.copyfile(Path(shoplens.contract.pixels.__file__), version / "pixels.py")
     transform = {
@@ -161,16 +216,3 @@ def write_model(folder: Path, name: str, description: Description, variant: Vari
         "max_batch": description.max_batch,
     }
     write_json(version / "transform.json", transform)
-
-
-def write_repository(root: Path, description: Description, variant: Variant, onnx: Path) -> None:
-    """Write a whole model repository, `root/{encoder,gallery,photo}`.
-
-    Args:
-        root: the folder to fill.
-        description: what is served.
-        variant: which of the two.
-        onnx: the exported encoder.
-    """
-    for name in MODELS:
-        write_model(root / name, name, description, variant, onnx)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import tempfile
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -85,8 +84,9 @@ def _start(ports: Ports, host: str) -> Server:
     current = live.deployed()
     server = live.start_live(current, live.folder() / "server.log", ports, host)
     live.record_server(server)
+    names = ", ".join(f"`{name}`" for name in live.described(current.slot).public)
     say(
-        f"serve: {current.model} version {current.version} answers as `gallery` and `photo`: gRPC {server.url}, HTTP "
+        f"serve: {current.model} version {current.version} answers as {names}: gRPC {server.url}, HTTP "
         f"{host}:{server.ports.http}, metrics {host}:{server.ports.metrics}; log {server.log}; Ctrl-C ends it"
     )
     return server
@@ -119,17 +119,8 @@ def embed_photos(paths: Sequence[Path]) -> Embedded:
         ShoplensError: if a file cannot be read, no photo can be used, or nothing is deployed.
     """
     contents = [_read(path) for path in paths]
-    running, current = live.running_server(), live.deployed()
-    if running:
-        return _embed(running.url, current.version, paths, contents)
-    say("embed: no server is running (`shoplens serve` starts one); starting a temporary one")
-    with tempfile.TemporaryDirectory() as scratch:
-        with live.changing():
-            server = live.start_live(current, Path(scratch) / "server.log")
-        try:
-            return _embed(server.url, current.version, paths, contents)
-        finally:
-            stop_server(server)
+    with live.answering("embed") as (url, current):
+        return _embed(url, current.version, paths, contents)
 
 
 def _embed(url: str, version: str, paths: Sequence[Path], contents: Sequence[bytes]) -> Embedded:

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pixels  # type: ignore[import-not-found]
@@ -50,13 +49,3 @@ class Front:
         if response.has_error():
             raise RuntimeError(f"{self.encoder}: {response.error().message()}")
         return np.asarray(pb_utils.get_output_tensor_by_name(response, "embedding").as_numpy())
-
-
-def refuse(message: str) -> Any:
-    """The response to a request whose content is at fault (gRPC INVALID_ARGUMENT, HTTP 400)."""
-    return pb_utils.InferenceResponse(error=pb_utils.TritonError(message, pb_utils.TritonError.INVALID_ARG))
-
-
-def fail(error: Exception) -> Any:
-    """The response to a request that the server could not answer (gRPC INTERNAL, HTTP 500)."""
-    return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error), pb_utils.TritonError.INTERNAL))
