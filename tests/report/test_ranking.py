@@ -1,6 +1,7 @@
 """The ranking section: Table 1 beside the paper's, nDCG by model, what was left out, and the two pictures."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from report.run_folders import build_run
 from shoplens.evaluation.ranking import evaluate_ranking
 from shoplens.files import read_json
 from shoplens.params import EvaluateRankingParams
-from shoplens.report.ranking import p_value
+from shoplens.report.ranking import MEASURED, p_value
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +153,14 @@ def test_what_the_real_stage_writes_is_shown(tmp_path, monkeypatch):
     assert "80, 10 without photos and 0 without text" in page.text
     assert page.row("candidate")[1:3] == ["all queries", "3 (100.0%)"]
     assert {"text", "photos", "text and photos", "FairPairs ordered right"} <= set(page.headings())
+
+
+def test_the_manual_explains_every_metric_and_every_setting():
+    manual = (Path(__file__).parents[2] / "docs" / "ranking.md").read_text()
+    for metric in MEASURED:
+        assert f"`{metric.removeprefix('ranking/')}`" in manual
+    for setting in EvaluateRankingParams.model_fields:
+        assert f"`{setting}`" in manual
 
 
 @pytest.mark.parametrize(("p", "shown"), [(None, "–"), (0.03125, "0.031"), (1e-4, "0.0001"), (9.9e-5, "< 0.0001")])
