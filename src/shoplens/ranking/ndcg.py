@@ -15,6 +15,7 @@ Scores = NDArray[np.floating]
 Rows = NDArray[np.integer]
 Floats = NDArray[np.float64]
 HIGHEST_GRADE = 30
+GAINS: Floats = np.exp2(np.arange(HIGHEST_GRADE + 1.0)) - 1
 
 
 def session_ndcg(
@@ -38,9 +39,8 @@ def session_ndcg(
     grades, starts, found = _checked(grades, starts, depth)
     if not len(scores) == len(order) == len(grades):
         raise ValueError(f"{len(scores)} scores, {len(grades)} grades and {len(order)} tie breakers")
-    discounts = _discounts(starts, depth)
     tidy: tuple[Scores, Rows] = np.ascontiguousarray(scores), np.ascontiguousarray(order)
-    _ndcg(tidy[0], grades, tidy[1], starts, discounts, discounts.cumsum(), found)
+    _ndcg(tidy[0], grades, tidy[1], starts, _discounts(starts, depth), GAINS, found)
     return found
 
 
@@ -58,7 +58,7 @@ def expected_ndcg(grades: NDArray[np.integer], starts: NDArray[np.int64], depth:
         ValueError: if starts, grades or depth do not fit.
     """
     grades, starts, found = _checked(grades, starts, depth)
-    _expected(grades, starts, _discounts(starts, depth).cumsum(), found)
+    _expected(grades, starts, _discounts(starts, depth), GAINS, found)
     return found
 
 
@@ -90,15 +90,12 @@ def _discounts(starts: NDArray[np.int64], depth: int | None) -> Floats:
 
 
 @compiled
-def _best(grades: NDArray[np.int8], first: int, last: int, up_to: Floats, counts: NDArray[np.int64]) -> float:
-    """DCG of the best order, by counting how many results have each grade; up_to: running sum of the discounts."""
-    counts[:] = 0
-    for row in range(first, last):
-        counts[grades[row]] += 1
+def _best(counts: NDArray[np.int64], gains: Floats, up_to: Floats) -> float:
+    """DCG of the best order, from how many results have each grade; up_to: running sum of the discounts."""
     best, placed = 0.0, 0
     for grade in range(HIGHEST_GRADE, 0, -1):
         if counts[grade]:
-            best += (2.0**grade - 1) * (up_to[placed + counts[grade]] - up_to[placed])
+            best += gains[grade] * (up_to[placed + counts[grade]] - up_to[placed])
             placed += counts[grade]
     return best
 
@@ -110,45 +107,59 @@ def _ndcg(
     order: Rows,
     starts: NDArray[np.int64],
     discounts: Floats,
-    up_to: Floats,
+    gains: Floats,
     found: Floats,
 ) -> None:
     """A relevant result's position is 1 + the number of results before it: counting beats sorting a session."""
+    up_to = discounts.cumsum()
     counts = np.zeros(HIGHEST_GRADE + 1, np.int64)
-    keys = np.empty(len(discounts), scores.dtype)
+    keys, places = np.empty(len(discounts), scores.dtype), np.empty(len(discounts), np.int64)
     for session in range(len(found)):
         first, last = starts[session], starts[session + 1]
-        best = _best(grades, first, last, up_to, counts)
-        if best == 0:
+        grade, score, tie = grades[first:last], scores[first:last], order[first:last]
+        results, together = last - first, np.int8(0)
+        for row in range(results):
+            together |= grade[row]
+        if together == 0:
             found[session] = np.nan
             continue
-        for row in range(first, last):
-            keys[row - first] = scores[row] if scores[row] == scores[row] else -np.inf
+        relevant = 0
+        for row in range(results):
+            keys[row] = score[row] if score[row] == score[row] else -np.inf
+            if grade[row] > 0:
+                places[relevant] = row
+                relevant += 1
+        counts[:] = 0
         total = 0.0
-        for row in range(first, last):
-            if grades[row] > 0:
-                key, own = keys[row - first], order[row]
-                position = 1
-                for other in range(first, row):
-                    better = keys[other - first]
-                    position += (better > key) | ((better == key) & (order[other] <= own))
-                for other in range(row + 1, last):
-                    better = keys[other - first]
-                    position += (better > key) | ((better == key) & (order[other] < own))
-                total += (2.0 ** grades[row] - 1) * discounts[position]
-        found[session] = min(total / best, 1.0)
+        for row in places[:relevant]:
+            key, own = keys[row], tie[row]
+            before, equal = 0, 0
+            for other in range(results):
+                before += keys[other] > key
+                equal += keys[other] == key
+            if equal > 1:
+                for other in range(results):
+                    earlier = (tie[other] < own) | ((tie[other] == own) & (other < row))
+                    before += (keys[other] == key) & earlier
+            total += gains[grade[row]] * discounts[before + 1]
+            counts[grade[row]] += 1
+        found[session] = min(total / _best(counts, gains, up_to), 1.0)
 
 
 @compiled
-def _expected(grades: NDArray[np.int8], starts: NDArray[np.int64], up_to: Floats, found: Floats) -> None:
+def _expected(
+    grades: NDArray[np.int8], starts: NDArray[np.int64], discounts: Floats, gains: Floats, found: Floats
+) -> None:
+    up_to = discounts.cumsum()
     counts = np.zeros(HIGHEST_GRADE + 1, np.int64)
     for session in range(len(found)):
         first, last = starts[session], starts[session + 1]
-        best = _best(grades, first, last, up_to, counts)
-        if best == 0:
+        counts[:] = 0
+        total = 0.0
+        for row in range(first, last):
+            counts[grades[row]] += 1
+            total += gains[grades[row]]
+        if total == 0:
             found[session] = np.nan
             continue
-        gains = 0.0
-        for grade in range(1, HIGHEST_GRADE + 1):
-            gains += counts[grade] * (2.0**grade - 1)
-        found[session] = min(gains * up_to[last - first] / (last - first) / best, 1.0)
+        found[session] = min(total * up_to[last - first] / (last - first) / _best(counts, gains, up_to), 1.0)
