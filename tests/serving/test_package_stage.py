@@ -25,7 +25,7 @@ from shoplens.models.heads import TaskHeads
 from shoplens.params import PackageParams
 from shoplens.serving.examples import Gallery, read_embeddings, read_examples, read_rankings
 from shoplens.serving.live import read_description
-from shoplens.serving.package import package, ranker_of
+from shoplens.serving.package import package, ranker_examples, ranker_of
 from shoplens.serving.repository import VARIANTS
 from shoplens.serving.trial import try_server
 
@@ -146,14 +146,18 @@ def test_a_package_from_before_there_were_rankers_can_be_read(tmp_path: Path) ->
     assert read_description(tmp_path / "description.json").ranker is None
 
 
-def test_a_ranker_of_another_encoder_or_without_examples_is_refused(tmp_path: Path) -> None:
+def test_a_ranker_of_another_encoder_or_without_a_listing_to_check_is_refused(tmp_path: Path) -> None:
     bundle = write_ranker(tmp_path / "ranker", PLAN, "other weights")
     with pytest.raises(ShoplensError, match="learned on embeddings of another encoder"):
         ranker_of(tmp_path, "weights")
-    write_json(bundle / "examples.json", [])
-    with pytest.raises(ShoplensError, match=r"examples\.json is empty"):
-        ranker_of(tmp_path, "other weights")
+    assert ranker_of(tmp_path, "other weights") == bundle
     assert ranker_of(tmp_path / "elsewhere", "weights") is None
+    nothing, something = ({"query": "sea", "listing_ids": ids, "scores": []} for ids in ([], ["loft"]))
+    write_json(bundle / "examples.json", [nothing, something])
+    assert ranker_examples(bundle) == [something]
+    write_json(bundle / "examples.json", [nothing])
+    with pytest.raises(ShoplensError, match=r"examples\.json ranks no listing"):
+        ranker_examples(bundle)
 
 
 def test_both_variants_have_the_same_names_and_signatures(packaged: Path) -> None:

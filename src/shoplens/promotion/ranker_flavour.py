@@ -10,13 +10,13 @@ from shoplens.files import read_json
 
 
 def save_ranker(bundle: Path, folder: Path) -> None:
-    """Write a ranker's bundle in MLflow's python_function flavour into the new folder `folder`."""
+    """Write a ranker's bundle, as it was packaged, in MLflow's python_function flavour into the new folder `folder`."""
     import mlflow.pyfunc
     import pandas as pd
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
 
-    example = read_json(bundle / "examples.json")[0]
+    example = next(row for row in read_json(bundle / "examples.json") if row["listing_ids"])
     mlflow.pyfunc.save_model(
         str(folder),
         loader_module="ranker_loader",

@@ -64,7 +64,7 @@ def package(
         write_models(folder, bundle.encoder, size=size, short_side=short_side, dim=dim, weights=weights, ranker=ranker)
         pixels = (np.stack([to_pixels(photo, size, short_side) for photo in one.photos]) for one in galleries)
         parity = check_parity(bundle.encoder, folder / "encoder.onnx", pixels)
-        rankings = read_json(ranker / "examples.json") if ranker else []
+        rankings = ranker_examples(ranker) if ranker else []
         trial = try_server(folder / "repository" / "embedded", galleries, params.latency_requests, rankings)
         write_embeddings(folder / "examples", "expected", expected)
         write_embeddings(folder / "examples", "served", trial.embeddings)
@@ -105,7 +105,7 @@ def ranker_of(evaluate_ranking: Path, weights: str) -> Path | None:
     """The ranker's bundle in stage evaluate-ranking's output, or None where none was learned.
 
     Raises:
-        ShoplensError: if it was learned on another encoder's embeddings, or has no examples to check a server by.
+        ShoplensError: if it was learned on another encoder's embeddings.
     """
     folder = evaluate_ranking / "ranker"
     if not folder.is_dir():
@@ -117,9 +117,20 @@ def ranker_of(evaluate_ranking: Path, weights: str) -> Path | None:
             f"{folder} was learned on embeddings of another encoder ({encoder[:12]}, not {weights[:12]}): run "
             "evaluate-ranking again"
         )
-    if not read_json(folder / "examples.json"):
-        raise ShoplensError(f"{folder / 'examples.json'} is empty: run evaluate-ranking again")
     return folder
+
+
+def ranker_examples(ranker: Path) -> list[dict[str, Any]]:
+    """The examples of a ranker's bundle that ask for a listing.
+
+    Raises:
+        ShoplensError: if there is none, so that no server could be checked.
+    """
+    path = ranker / "examples.json"
+    found = [row for row in read_json(path) if row["listing_ids"]]
+    if not found:
+        raise ShoplensError(f"{path} ranks no listing: run evaluate-ranking again")
+    return found
 
 
 def write_models(
