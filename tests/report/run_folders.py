@@ -217,6 +217,9 @@ def _package(run: Run) -> None:
         "package/latency_p50_ms": ("lower", "request", 41.7),
         "package/latency_p95_ms": ("lower", "request", 55.1),
     }
+    if run.ranking:
+        measured["package/ranker_difference"] = ("lower", "score", 0.0000125)
+        measured["package/ranker_latency_p50_ms"] = ("lower", "request", 3.25)
     metrics = {
         name: {"direction": direction, "unit": unit, "candidate": {"value": value, "low": None, "high": None, "n": 8}}
         for name, (direction, unit, value) in measured.items()

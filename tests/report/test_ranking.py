@@ -69,7 +69,9 @@ def test_the_figure_draws_each_model_once_and_what_needs_no_photos_apart(source)
     for label in ("candidate", "baseline", "ImageNet", "no photos used", "text and photos", "order as shown"):
         assert texts.count(label) == 1
     assert "random order" in texts
-    assert figure.count("var(--baseline)") > 0
+    for role in ("candidate", "baseline", "reference", "ink"):
+        points = re.findall(rf"<use [^>]*fill: var\(--{role}\)", figure)
+        assert len(points) == 4 + 1, f"{role}: four rows and the legend"
 
 
 def test_a_first_run_draws_no_baseline(tmp_path):
@@ -121,6 +123,11 @@ def test_the_bands_show_five_rows_of_listings_under_both_models(page):
     assert page.text.count("no photo ") == 1 + 5, "a listing without photos keeps its place"
 
 
+def test_what_serving_the_ranker_measured_stands_with_the_encoders(page):
+    assert page.row("largest difference of ranking scores, served against trained")[1] == "1.25e-05"
+    assert page.row("latency of a rank request, median (ms)")[1:] == ["3.25", "8 × request"]
+
+
 def test_the_page_with_pictures_stands_alone_and_is_small(source, page):
     assert "://" not in source
     assert not {"script", "link", "iframe"} & {tag for tag, _ in page.tags}
@@ -140,19 +147,21 @@ def test_hostile_queries_and_titles_stay_text(tmp_path):
 
 def test_what_the_real_stage_writes_is_shown(tmp_path, monkeypatch):
     monkeypatch.setenv("SHOPLENS_HOME", str(tmp_path / "home"))
-    world = make_world()
-    tastes = [Taste("cosy", word=1, looks=2), Taste("stay", looks=1), Taste("quiet cosy stay", sessions=40)]
+    world = make_world(400)
+    tastes = [Taste("stay", word=1, looks=1, sessions=300), Taste("number", looks=1), Taste("cosy stay", sessions=40)]
     looks = {"candidate": world.looks, "reference": np.random.default_rng(1).normal(size=world.looks.shape)}
-    inputs = write_inputs(tmp_path / "in", world, search_log(world, tastes), looks, photos=70)
+    inputs = write_inputs(tmp_path / "in", world, search_log(world, tastes), looks, photos=350)
     params = EvaluateRankingParams(rates=(1.0,), l1=(0.0,), l2=(1.0,), min_pairs=50, resamples=200, workers=1)
     evaluate_ranking(**inputs, out=tmp_path / "out", params=params)
     page = Page(build_run(tmp_path / "run", ranking=tmp_path / "out", baseline=False).report())
     counts = read_json(tmp_path / "out" / "metrics.json")["counts"]
     assert f"{counts['scored_sessions']} test sessions; 0 of 3 queries have none" in page.text
     assert "2 queries have their own, 1 are answered by the one over all queries" in page.text
-    assert "80, 10 without photos and 0 without text" in page.text
+    assert "400, 50 without photos and 0 without text" in page.text
     assert page.row("candidate")[1:3] == ["all queries", "3 (100.0%)"]
     assert {"text", "photos", "text and photos", "FairPairs ordered right"} <= set(page.headings())
+    assert "Close by text, far apart with photos" in page.text
+    assert "“stay” from the 90th to the 50th percentile" in page.text
 
 
 def test_the_manual_explains_every_metric_and_every_setting():

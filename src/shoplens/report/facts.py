@@ -29,6 +29,8 @@ SERVING = {
     "package/served_corrupt": "photos that the server could not use",
     "package/latency_p50_ms": "latency of a gallery request, median (ms)",
     "package/latency_p95_ms": "latency of a gallery request, 95th percentile (ms)",
+    "package/ranker_difference": "largest difference of ranking scores, served against trained",
+    "package/ranker_latency_p50_ms": "latency of a rank request, median (ms)",
 }
 
 
