@@ -66,7 +66,7 @@ def rank_query(query: str, top: int) -> Ranked:
         wanted = " or ".join(repr(term) for term in terms)
         reason = f"no listing's title or tags hold {wanted}" if terms else f"{query!r} holds no word of two letters"
         raise ShoplensError(f"nothing is retrieved: {reason}; try other words")
-    with live.answering(RANKER) as (url, served):
+    with live.answering("rank") as (url, served):
         answer = rank(url, query, found)
     best = np.argsort(-answer.scores, kind="stable")[:top]
     listings = [Place(place, found[at], float(answer.scores[at])) for place, at in enumerate(best, 1)]
