@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from shoplens.ranking.compiled import compiled, reassociating
 
 Floats = NDArray[np.float32]
-Counts = NDArray[np.int32]
+Counts = NDArray[np.uint32]  # unsigned: numba then need not ask whether an index counts from the end
 
 STEPS = 1000
 CLOSE = 1e-3  # stop when the objective is this near the smallest possible, as a share of it
@@ -104,13 +104,13 @@ def fit_ranking_svm(
 
     used, places = np.unique(np.concatenate([better, worse]), return_inverse=True)
     codes, times = np.unique(places[: len(better)] * len(used) + places[len(better) :], return_counts=True)
-    up, down = (codes // len(used)).astype(np.int32), (codes % len(used)).astype(np.int32)
+    up, down = (codes // len(used)).astype(np.uint32), (codes % len(used)).astype(np.uint32)
     columns = np.empty(0, np.int64)
-    indptr, terms, values = np.zeros(len(used) + 1, np.int32), np.empty(0, np.int32), np.empty(0, np.float32)
+    indptr, terms, values = np.zeros(len(used) + 1, np.uint32), np.empty(0, np.uint32), np.empty(0, np.float32)
     if text is not None:
         part = text[used]
         columns, renamed = np.unique(part.indices, return_inverse=True)
-        indptr, terms, values = part.indptr.astype(np.int32), renamed.astype(np.int32), part.data.astype(np.float32)
+        indptr, terms, values = part.indptr.astype(np.uint32), renamed.astype(np.uint32), part.data.astype(np.float32)
     photos = np.zeros((len(used), 0), np.float32) if image is None else np.ascontiguousarray(image[used], np.float32)
     if not (np.isfinite(values).all() and np.isfinite(photos).all()):
         raise ValueError("features of documents in pairs hold NaN or infinity")
@@ -164,9 +164,16 @@ def _score(indptr: Counts, terms: Counts, values: Floats, photos: Floats, weight
         total = np.float32(0)
         for column in range(photos.shape[1]):
             total += photos[row, column] * dense[column]
-        for place in range(indptr[row], indptr[row + 1]):
+        place, last = indptr[row], indptr[row + 1]
+        other = np.float32(0)  # two sums and two halves at a time: one alone would wait for itself
+        while place + 4 <= last:
+            total += values[place] * weights[terms[place]] + values[place + 1] * weights[terms[place + 1]]
+            other += values[place + 2] * weights[terms[place + 2]] + values[place + 3] * weights[terms[place + 3]]
+            place += 4
+        while place < last:
             total += values[place] * weights[terms[place]]
-        scores[row] = total
+            place += 1
+        scores[row] = total + other
 
 
 @reassociating
@@ -226,6 +233,44 @@ def _column_steps(
     return scale * scale / (np.float32(SLACK) * value)
 
 
+@reassociating
+def _excess(before: Floats, moves: Floats, l1: np.float32) -> float:
+    """Sum of squares by which X' times the pulls tried last, which are feasible, is beyond l1.
+
+    Relaxation mixed those pulls with the ones before them, and so did it with what they move.
+    """
+    total = 0.0
+    for column in range(len(moves)):
+        moved = before[column] + (moves[column] - before[column]) / np.float32(RELAXATION)
+        excess = max(abs(moved) - l1, np.float32(0))
+        total += excess * excess
+    return total
+
+
+@reassociating
+def _move(
+    weights: Floats,
+    tried: Floats,
+    moves: Floats,
+    lengths: Floats,
+    thresholds: Floats,
+    shrinks: Floats,
+    l1: np.float32,
+    l2: np.float32,
+) -> float:
+    """One step of the weights, to `tried` and relaxed beyond it in `weights`; the penalty at `tried`."""
+    penalty = 0.0
+    for column in range(len(weights)):
+        goal = weights[column] + lengths[column] * moves[column]
+        new = shrinks[column] * (
+            max(goal - thresholds[column], np.float32(0)) - max(-goal - thresholds[column], np.float32(0))
+        )
+        tried[column] = new
+        weights[column] += np.float32(RELAXATION) * (new - weights[column])
+        penalty += l1 * abs(new) + l2 * new * new
+    return penalty
+
+
 @compiled
 def _solve(
     indptr: Counts,
@@ -243,7 +288,6 @@ def _solve(
 ) -> tuple[Floats, int]:
     """The best weights seen, terms before image, and the steps taken; pairs are different ones that occur `times`."""
     rows, width, zero, one = len(indptr) - 1, columns + photos.shape[1], np.float32(0), np.float32(1)
-    relaxation = np.float32(RELAXATION)
     pair_steps = np.float32(PULL_STEP) * np.sqrt(times)
     lengths = np.float32(rate) * _column_steps(indptr, terms, values, photos, up, down, pair_steps, width)
     thresholds, shrinks = lengths * np.float32(l1), one / (one + lengths * np.float32(2 * l2))
@@ -256,27 +300,14 @@ def _solve(
         before[:] = moves
         _gather(indptr, terms, values, photos, balance, moves)
         if step > 0 and l2 > 0:
-            # the pulls tried last were feasible; what they move follows from the relaxed ones on both sides
-            conjugate = 0.0
-            for column in range(width):
-                moved = before[column] + (moves[column] - before[column]) / relaxation
-                excess = max(abs(moved) - l1, 0.0)
-                conjugate += excess * excess
-            highest = max(highest, pulled - conjugate / (4 * l2))
+            highest = max(highest, pulled - _excess(before, moves, np.float32(l1)) / (4 * l2))
             if lowest - highest <= CLOSE * lowest:
                 return best, step
-        penalty = 0.0
-        for column in range(width):
-            goal = weights[column] + lengths[column] * moves[column]
-            kept = max(goal - thresholds[column], zero) - max(-goal - thresholds[column], zero)
-            new = kept * shrinks[column]
-            tried[column] = new
-            weights[column] += relaxation * (new - weights[column])
-            penalty += l1 * abs(new) + l2 * new * new
+        penalty = _move(weights, tried, moves, lengths, thresholds, shrinks, np.float32(l1), np.float32(l2))
         _score(indptr, terms, values, photos, tried, tried_scores)
         for row in range(rows):
             ahead[row] = tried_scores[row] + (tried_scores[row] - scores[row])
-            scores[row] += relaxation * (tried_scores[row] - scores[row])
+            scores[row] += np.float32(RELAXATION) * (tried_scores[row] - scores[row])
         balance[:] = 0
         loss, pulled = 0.0, 0.0
         for pair in range(len(up)):
@@ -286,7 +317,7 @@ def _solve(
             new = pull + pair_steps[pair] * (one - ahead[first] + ahead[second])
             new = min(max(new, zero), times[pair])
             pulled += new
-            pull += relaxation * (new - pull)
+            pull += np.float32(RELAXATION) * (new - pull)
             pulls[pair] = pull
             balance[first] += pull
             balance[second] -= pull
