@@ -40,6 +40,7 @@ def test_an_unknown_key_names_the_file_and_the_nearest_key(tmp_path: Path) -> No
         ({"train": {"loss": "mse"}}, "train.loss"),
         ({"world": {"listings": "many"}}, "world.listings"),
         ({"evaluate-stars": {"fractions": [0.5, 2]}}, "evaluate-stars.fractions.1"),
+        ({"register": {"model": "one", "ranker": "one"}}, "both are called 'one'"),
         ([], "whole file.: must be keys with values"),
         (None, "whole file.: must be keys with values"),
     ],

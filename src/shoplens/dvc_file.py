@@ -32,7 +32,7 @@ CODE: Mapping[str, tuple[str, ...]] = {
     "evaluate-ranking": ("contract", "data", "ranking", "evaluation"),
     "package": ("contract", "data", "models", "ranking/scoring.py", "serving"),
     "gate": ("evaluation", "promotion"),
-    "report": ("contract", "evaluation", "report", "serving"),
+    "report": ("contract", "ranking/scoring.py", "evaluation", "report", "serving"),
 }
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from shoplens.strict import StrictModel, parse, read_yaml
 
@@ -112,6 +112,12 @@ class RegisterParams(StrictModel):
         if value.lower() == "latest" or value.lower().removeprefix("v").isdigit():
             raise ValueError(f"MLflow keeps the alias {value!r} for itself; choose another")
         return value
+
+    @model_validator(mode="after")
+    def _two_models(self) -> Self:
+        if self.ranker == self.model:
+            raise ValueError(f"encoder and ranker are registered apart, and both are called {self.model!r}")
+        return self
 
 
 class Params(StrictModel):

@@ -103,16 +103,25 @@ def summary(layout: Layout) -> str:
             if known
             else f"Model    not registered: {receipt['skipped']}"
         )
+        if known and receipt["ranker"]["version"]:
+            lines.append("Ranker   {model} version {version}".format(**receipt["ranker"]))
     if served:
         known = "version" in served
         lines.append(
-            f"Served   version {served['version']} by Triton: {_answers(served['answers'])}"
+            f"Served   version {served['version']} by Triton: {_answers(served['answers'])}{_rankings(served['rankings'])}"
             if known
             else f"Served   nothing new: {served['skipped']}"
         )
     if "report" not in unfinished:
         lines.append(f"Report   {layout.path('report') / 'report.html'}")
     return "\n".join(lines)
+
+
+def _rankings(rankings: dict[str, dict[str, float]]) -> str:
+    if not rankings:
+        return ""
+    worst = max(answer["difference"] for answer in rankings.values())
+    return f"; {len(rankings)} rankings, scores at most {worst:.6f} from the training path's"
 
 
 def _answers(answers: dict[str, dict[str, float]]) -> str:
