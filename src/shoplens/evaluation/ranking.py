@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from shoplens import ranking
 from shoplens.artifacts import read_artifact, write_artifact
 from shoplens.contract import columns as c
 from shoplens.contract.spec import read_spec
@@ -34,7 +35,6 @@ from shoplens.files import digest_file, digest_json, locked, read_json, write_cs
 from shoplens.home import home
 from shoplens.params import EvaluateRankingParams
 from shoplens.progress import say
-from shoplens.ranking import ndcg, svm, train
 from shoplens.ranking.features import image_features
 from shoplens.ranking.judgements import TEST, TRAIN, read_judgements
 from shoplens.ranking.log_tasks import LogTasks, write_log_tasks
@@ -144,7 +144,7 @@ def _train(log: Log, params: EvaluateRankingParams) -> Rankers:
             global_pairs=params.global_pairs,
             seed=params.seed,
         )
-        code = [digest_file(Path(str(module.__file__))) for module in (ndcg, svm, train)]
+        code = [digest_file(path) for path in sorted(Path(str(ranking.__file__)).parent.glob("*.py"))]
         settings = params.model_dump(mode="json", exclude={"workers", "resamples"})
         folder = finished / digest_json([digests, code, settings])[:24]
         folder.mkdir(parents=True, exist_ok=True)
