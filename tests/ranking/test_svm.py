@@ -209,6 +209,7 @@ def test_arguments_that_do_not_fit_are_refused() -> None:
         (case.documents, case.better - 60, case.worse, {}, "outside 0 to 59"),
         (case.documents, case.better, case.worse, {"l1": -0.1}, "l1 -0.1"),
         (case.documents, case.better, case.worse, {"l2": float("nan")}, "l2 nan"),
+        (case.documents, case.better, case.worse, {"l2": float("inf")}, "l2 inf"),
         (case.documents, case.better, case.worse, {"rate": 0.0}, "rate 0.0"),
         (case.documents, case.better, case.worse, {"rate": 1.5}, "rate 1.5"),
         (case.documents, case.better, case.worse, {"steps": 0}, "steps 0"),

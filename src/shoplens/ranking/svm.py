@@ -74,8 +74,8 @@ def fit_ranking_svm(
 ) -> Fit:
     """Minimise the objective, starting at zero weights. Deterministic.
 
-    Costs depend on the documents and terms that occur in pairs, not on n or V; other terms keep weight 0. Without
-    pairs all weights are 0.
+    Only the documents and terms that occur in pairs cost time; other terms keep weight 0. Without pairs all weights
+    are 0.
 
     Args:
         documents: features; rows are named by `better` and `worse`.
@@ -93,8 +93,10 @@ def fit_ranking_svm(
     rows = _rows(documents)
     if len(better) != len(worse):
         raise ValueError(f"{len(better)} better documents and {len(worse)} worse ones")
-    if not (l1 >= 0 and l2 >= 0 and 0 < rate <= 1 and steps >= 1):
-        raise ValueError(f"l1 {l1}, l2 {l2}, rate {rate}, steps {steps}: l1, l2 >= 0, 0 < rate <= 1, steps >= 1")
+    if not (0 <= l1 < np.inf and 0 <= l2 < np.inf and 0 < rate <= 1 and steps >= 1):
+        raise ValueError(
+            f"l1 {l1}, l2 {l2}, rate {rate}, steps {steps}: l1, l2 finite and >= 0, 0 < rate <= 1, steps >= 1"
+        )
     text, image = documents.text, documents.image
     if not len(better):
         zeros = [None if part is None else np.zeros(part.shape[1], np.float32) for part in (text, image)]
@@ -103,27 +105,36 @@ def fit_ranking_svm(
         raise ValueError(f"pairs name documents outside 0 to {rows - 1}")
 
     used, places = np.unique(np.concatenate([better, worse]), return_inverse=True)
-    codes, times = np.unique(places[: len(better)] * len(used) + places[len(better) :], return_counts=True)
+    above, below = places[: len(better)], places[len(better) :]
+    codes, times = np.unique(above * len(used) + below, return_counts=True)
     up, down = (codes // len(used)).astype(np.uint32), (codes % len(used)).astype(np.uint32)
-    columns = np.empty(0, np.int64)
-    indptr, terms, values = np.zeros(len(used) + 1, np.uint32), np.empty(0, np.uint32), np.empty(0, np.float32)
-    if text is not None:
-        part = text[used]
-        columns, renamed = np.unique(part.indices, return_inverse=True)
-        indptr, terms, values = part.indptr.astype(np.uint32), renamed.astype(np.uint32), part.data.astype(np.float32)
+    part = scipy.sparse.csr_array((len(used), 0), dtype=np.float32) if text is None else text[used]
+    columns, terms = np.unique(part.indices, return_inverse=True)
+    words = scipy.sparse.csr_array((part.data, terms, part.indptr), shape=(len(used), len(columns)))
     photos = np.zeros((len(used), 0), np.float32) if image is None else np.ascontiguousarray(image[used], np.float32)
-    if not (np.isfinite(values).all() and np.isfinite(photos).all()):
+    if not (np.isfinite(words.data).all() and np.isfinite(photos).all()):
         raise ValueError("features of documents in pairs hold NaN or infinity")
     found, taken = _solve(
-        indptr, terms, values, photos, up, down, times.astype(np.float32), len(columns), l1, l2, rate, steps
+        words.indptr.astype(np.uint32),
+        words.indices.astype(np.uint32),
+        words.data.astype(np.float32),
+        photos,
+        up,
+        down,
+        times.astype(np.float32),
+        len(columns),
+        l1,
+        l2,
+        rate,
+        steps,
     )
+    own, image_weights = found[: len(columns)], found[len(columns) :]
+    reached = objective(Documents(words, photos), above, below, own, image_weights, l1=l1, l2=l2)
     text_weights = None
     if text is not None:
         text_weights = np.zeros(text.shape[1], np.float32)
-        text_weights[columns] = found[: len(columns)]
-    image_weights = None if image is None else found[len(columns) :].copy()
-    reached = objective(documents, better, worse, text_weights, image_weights, l1=l1, l2=l2)
-    return Fit(text_weights, image_weights, reached, taken)
+        text_weights[columns] = own
+    return Fit(text_weights, None if image is None else image_weights.copy(), reached, taken)
 
 
 def objective(
