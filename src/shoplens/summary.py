@@ -107,11 +107,11 @@ def summary(layout: Layout) -> str:
             lines.append("Ranker   {model} version {version}".format(**receipt["ranker"]))
     if served:
         known = "version" in served
-        lines.append(
-            f"Served   version {served['version']} by Triton: {_answers(served['answers'])}{_rankings(served['rankings'])}"
-            if known
-            else f"Served   nothing new: {served['skipped']}"
-        )
+        if known:
+            answered = _answers(served["answers"]) + _rankings(served["rankings"])
+            lines.append(f"Served   version {served['version']} by Triton: {answered}")
+        else:
+            lines.append(f"Served   nothing new: {served['skipped']}")
     if "report" not in unfinished:
         lines.append(f"Report   {layout.path('report') / 'report.html'}")
     return "\n".join(lines)
