@@ -34,7 +34,7 @@ from shoplens.evaluation.outcomes import read_outcomes
 from shoplens.evaluation.ranking import evaluate_ranking
 from shoplens.files import digest_folder, read_json
 from shoplens.params import EvaluateRankingParams
-from shoplens.ranking.scoring import load_ranker, score
+from shoplens.ranking.scoring import candidates, load_ranker, score
 
 WORDS = [f"{name} word stay" for name in ("first", "second", "third")]
 LOOKS = [f"{name} looks stay" for name in ("first", "second", "third")]
@@ -271,7 +271,10 @@ def test_pictures_show_retrieved_listings_with_their_photos(known: Run) -> None:
                 assert (image.format, max(image.size)) == ("JPEG", 160)
 
 
-def test_the_right_listing_of_a_pair_was_bought_and_the_left_one_ignored(known: Run, log: list[dict[str, Any]]) -> None:
+def test_the_right_listing_of_a_pair_was_bought_and_ranks_above_the_ignored_left_one(
+    known: Run, log: list[dict[str, Any]]
+) -> None:
+    ranker = load_ranker(known.out / "ranker")
     for pair in read_json(known.out / "pictures.json")["pairs"]:
         sessions: dict[str, dict[str, bool]] = {}
         for row in log:
@@ -279,6 +282,11 @@ def test_the_right_listing_of_a_pair_was_bought_and_the_left_one_ignored(known: 
                 sessions.setdefault(row["session_id"], {})[row["listing_id"]] = row["purchased"]
         right, left = pair["right"]["listing_id"], pair["left"]["listing_id"]
         assert any(shown.get(right) is True and shown.get(left) is False for shown in sessions.values())
+        found = candidates(ranker, pair["query"])
+        answer = score(ranker, pair["query"], found)
+        assert answer.modality == "multimodal"
+        ranked = [found[row] for row in np.argsort(-answer.scores, kind="stable")]
+        assert ranked.index(left) - ranked.index(right) == pair["multimodal_distance"]
 
 
 def test_the_served_ranker_scores_as_training_does(known: Run) -> None:
@@ -300,23 +308,36 @@ def test_the_served_ranker_scores_as_training_does(known: Run) -> None:
     assert set(read_json(known.out / "ranker/queries.json")) == set(chosen)
 
 
-def test_served_weights_rank_the_test_sessions_as_measured(known: Run, log: list[dict[str, Any]]) -> None:
-    """nDCG once more, from the bundle and the log alone."""
-    ranker = load_ranker(known.out / "ranker")
-    table = pq.read_table(known.out / "sessions.parquet").to_pylist()
-    chosen = {row["query"]: row["modality"] for row in known.rows("queries.csv")}
+def ndcg_by_hand(results: list[dict[str, Any]], scores: np.ndarray) -> float:
+    """Ties in order of listing id."""
+    gains = np.array([result["purchased"] for result in results], float)
+    order = sorted(range(len(results)), key=lambda at: (-scores[at], results[at]["listing_id"]))
+    discounts = 1 / np.log2(np.arange(len(results)) + 2)
+    return float((gains[order] @ discounts) / (np.sort(gains)[::-1] @ discounts))
+
+
+def by_session(log: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     shown: dict[str, list[dict[str, Any]]] = {}
     for row in log:
         shown.setdefault(row["session_id"], []).append(row)
-    measured = [row for row in table if row["modality"] == chosen[row["query"]] and row["model"] == "candidate"]
+    return shown
+
+
+def test_served_weights_rank_the_test_sessions_as_measured(known: Run, log: list[dict[str, Any]]) -> None:
+    """nDCG once more, from the bundle and the log alone."""
+    ranker = load_ranker(known.out / "ranker")
+    chosen = {row["query"]: row["modality"] for row in known.rows("queries.csv")}
+    shown = by_session(log)
+    measured = [
+        row
+        for row in pq.read_table(known.out / "sessions.parquet").to_pylist()
+        if row["modality"] == chosen[row["query"]] and row["model"] == "candidate"
+    ]
+    assert len(measured) == known.counts["scored_sessions"]
     for row in measured[::7]:
         results = shown[row["session_id"]]
-        ids = [result["listing_id"] for result in results]
-        scores = score(ranker, row["query"], ids).scores
-        gains = np.array([result["purchased"] for result in results], float)
-        order = sorted(range(len(ids)), key=lambda at: (-scores[at], ids[at]))
-        discounts = 1 / np.log2(np.arange(len(ids)) + 2)
-        assert row["ndcg"] == pytest.approx((gains[order] @ discounts) / (np.sort(gains)[::-1] @ discounts), abs=1e-9)
+        scores = score(ranker, row["query"], [result["listing_id"] for result in results]).scores
+        assert row["ndcg"] == pytest.approx(ndcg_by_hand(results, scores), abs=1e-9)
 
 
 # --- that it can be trusted ------------------------------------------------------------------------------------------
@@ -333,6 +354,20 @@ def test_test_sessions_decide_nothing(known: Run, make: Make, log: list[dict[str
     assert digest_folder(run.out / "ranker") == digest_folder(known.out / "ranker")
     assert run.counts["grid"] == known.counts["grid"]
     assert run.value("fair_pair_accuracy") == pytest.approx(1 - known.value("fair_pair_accuracy"))
+
+
+def test_words_and_listings_of_the_second_week_alone_are_no_features(make: Make, log: list[dict[str, Any]]) -> None:
+    late, stand_in = "listing-7", "listing-11"
+    half = START + timedelta(days=7)
+    rows = [
+        row | {"listing_id": stand_in} if row["listing_id"] == late and row["shown_at"] < half else row for row in log
+    ]
+    run = make(rows).go()
+    features = np.diff(np.load(run.out / "ranker/text_indptr.npy"))
+    at = run.world.ids.index
+    # stay, number, n000, stay number, number n000, a tag, the listing, its shop
+    assert features[at(stand_in)] == 8
+    assert features[at(late)] == 5, "its shop and the words that others have"
 
 
 def test_results_do_not_depend_on_the_number_of_processes(known: Run, make: Make) -> None:
@@ -445,18 +480,22 @@ def test_listings_outside_the_encoder_s_training_are_ranked_by_themselves(
     known: Run, log: list[dict[str, Any]]
 ) -> None:
     unseen = {name for name, split in zip(known.world.ids, splits_of(known.world.ids), strict=True) if split != "train"}
-    tested = set(pq.read_table(known.out / "sessions.parquet")["session_id"].to_pylist())
-    results: Counter[str] = Counter()
-    relevant: Counter[str] = Counter()
-    query = {}
-    for row in log:
-        if row["session_id"] in tested and row["listing_id"] in unseen:
-            results[row["session_id"]] += 1
-            relevant[row["session_id"]] += row["purchased"]
-            query[row["session_id"]] = row["query"]
-    expected = {query[name] for name in results if results[name] > 1 and relevant[name]}
-    found = read_outcomes(known.out / "outcomes.parquet")["ranking/unseen_multimodal_ndcg"]
-    assert set(found["candidate"].units) == expected
+    ranker = load_ranker(known.out / "ranker")
+    shown = by_session([row for row in log if row["listing_id"] in unseen])
+    expected: dict[str, list[float]] = {}
+    for name in dict.fromkeys(pq.read_table(known.out / "sessions.parquet")["session_id"].to_pylist()):
+        results = shown.get(name, [])
+        if len(results) > 1 and any(result["purchased"] for result in results):
+            query = results[0]["query"]
+            scores = score(ranker, query, [result["listing_id"] for result in results]).scores
+            expected.setdefault(query, []).append(ndcg_by_hand(results, scores))
+    found = read_outcomes(known.out / "outcomes.parquet")["ranking/unseen_multimodal_ndcg"]["candidate"]
+    values = dict(zip(found.units.tolist(), found.values.tolist(), strict=True))
+    assert values.keys() == expected.keys()
+    moved = [row["query"] for row in known.rows("queries.csv") if row["modality"] == "multimodal"]
+    assert values.keys() & set(moved)
+    for query in values.keys() & set(moved):
+        assert values[query] == pytest.approx(np.mean(expected[query]), abs=1e-9)
 
 
 def test_sessions_with_one_result_and_queries_with_one_class_of_judgement_are_counted(
