@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import scipy.sparse
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shoplens.files import digest_folder, read_json
@@ -41,6 +41,7 @@ def expected(model: tuple[Modality, Weights], text: np.ndarray, image: np.ndarra
     return scores if modality == "text" else scores + image @ found.image.astype(float)
 
 
+@settings(deadline=None)
 @given(
     queries=st.lists(st.sampled_from(["sea view", "pool", "am meer", "海の家", "zzz"]), unique=True),
     modalities=st.lists(st.sampled_from(MODALITIES), min_size=6, max_size=6),

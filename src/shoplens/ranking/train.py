@@ -1,7 +1,7 @@
 """One ranking SVM a query: tuned on its validation sessions, then fitted at the grid point chosen for all queries.
 
 A task is plain arrays, wherever they come from: a search log (`log_tasks`) or a generator. `Tune` and `Fit` are what
-`workers.over_processes` runs for each query. Neither ever sees a test session.
+`workers.Processes` runs for each query. Neither ever sees a test session.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ class QueryTask:
     """What the models of one query learn from and are tuned on.
 
     Attributes:
-        text: (n, v) binary features, only the columns that occur; None if no run looks at text.
+        text: (n, v) float32, binary features, only the columns that occur.
         columns: (v,) their numbers in the vocabulary, ascending.
-        images: encoder -> (n, D) features.
+        images: encoder -> (n, D) float32 features.
         better, worse: (P,) pairs of documents. Documents are in the order that breaks ties, smaller first.
         validation: judged sessions, over documents. `query` are numbers from 0: one, or many for the global model.
     """
 
-    text: scipy.sparse.csr_array | None
+    text: scipy.sparse.csr_array
     columns: NDArray[np.int32]
     images: Mapping[str, NDArray[np.float32]]
     better: NDArray[np.int32]
@@ -46,9 +46,7 @@ class QueryTask:
         return documents_as(run.modality, self.text, self.images.get(run.image))
 
 
-def documents_as(
-    modality: Modality, text: scipy.sparse.csr_array | None, image: NDArray[np.float32] | None
-) -> Documents:
+def documents_as(modality: Modality, text: scipy.sparse.csr_array, image: NDArray[np.float32] | None) -> Documents:
     """Documents as text, image, or both side by side (Algorithm 1)."""
     return Documents(None if modality == "image" else text, None if modality == "text" else image)
 

@@ -46,7 +46,7 @@ class Processes:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
 
-    def run(self, work: Work, jobs: Mapping[str, Any], folder: Path, *, what: str, unit: str = "query") -> All:
+    def run(self, work: Work, jobs: Mapping[str, Any], folder: Path, *, what: str) -> All:
         """Do all jobs that `folder` holds no result of, and return all results by name.
 
         Args:
@@ -54,7 +54,6 @@ class Processes:
             jobs: name -> job, the longest first. The name is that of its file, `NAME.npz`.
             folder: where results are kept; what decides them must be in its path.
             what: what is done, for the progress bar.
-            unit: what a job is.
 
         Raises:
             ShoplensError: if a worker process dies (out of memory).
@@ -64,7 +63,7 @@ class Processes:
         done = len(jobs) - len(missing)
         if 0 < done < len(jobs):
             say(f"{what}: {done} of {len(jobs)} are there from an earlier run")
-        with counter(what, len(jobs), unit) as bar:
+        with counter(what, len(jobs), "query") as bar:
             bar.update(done)
             for _ in self._each(work, [(folder / f"{name}.npz", jobs[name]) for name in missing]):
                 bar.update(1)
