@@ -15,6 +15,13 @@ from shoplens.serving.serve import Embedded, PhotoAnswer
 from shoplens.stages import BY_NAME, STAGES, Layout
 from shoplens.summary import summary
 
+RECEIPT = {"model": "m", "version": "7", "alias": "champion", "ranker": {"model": "r", "version": "2"}}
+SERVED = {
+    "version": "7",
+    "answers": {"a": {"cosine": 1.0, "used": 3}},
+    "rankings": {"sea view": {"scores": 20, "difference": 0.000002}},
+}
+
 
 def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
     """The message of a command that must end with exit code 1."""
@@ -86,8 +93,8 @@ def finished(tmp_path: Path) -> Layout:
     layout.policy.write_text("version: 1")
     written = {
         "gate": ("decision.json", {"promote": True, "reasons": ["stars: pass: 0.1"]}),
-        "register": ("receipt.json", {"model": "m", "version": "7", "alias": "champion"}),
-        "deploy": ("receipt.json", {"version": "7", "answers": {"a": {"cosine": 1.0, "used": 3}}}),
+        "register": ("receipt.json", RECEIPT),
+        "deploy": ("receipt.json", SERVED),
     }
     for stage in STAGES:
         inputs = {name: layout.path(name) for name in stage.inputs}
@@ -101,6 +108,14 @@ def test_the_summary_of_a_finished_run(finished: Layout) -> None:
     text = summary(finished)
     for part in ("PROMOTED", "stars: pass", "m version 7, alias champion", "1 galleries (3 photos", "report.html"):
         assert part in text
+    assert "Ranker   r version 2" in text
+    assert "; 1 rankings, scores at most 0.000002 from the training path's" in text
+
+
+def test_the_summary_of_a_run_without_a_ranker_does_not_speak_of_one(finished: Layout) -> None:
+    write_json(finished.path("register") / "receipt.json", RECEIPT | {"ranker": {"model": "r", "version": None}})
+    write_json(finished.path("deploy") / "receipt.json", SERVED | {"rankings": {}})
+    assert "anker" not in summary(finished).replace("evaluate-ranking", "")
 
 
 @pytest.mark.parametrize(
