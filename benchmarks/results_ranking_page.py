@@ -15,6 +15,7 @@ from benchmarks.runs import SEARCH_RULES, git, rules_history
 from benchmarks.timing import machine
 from shoplens.artifacts import read_artifact
 from shoplens.evaluation.outcomes import Outcomes, read_outcomes
+from shoplens.evaluation.ranking_tables import lift_interval, wilcoxon_p
 from shoplens.files import read_json, write_text
 from shoplens.params import Params
 
@@ -56,14 +57,9 @@ def _world(name: str, run: Path) -> World:
 
 def _lift(values: Floats, column: int) -> str:
     """Relative lift of the mean nDCG over text in percent, with the 95% bootstrap interval over queries, and p."""
-    from scipy.stats import wilcoxon
-
-    ratio = 100 * (values[:, column].mean() / values[:, 0].mean() - 1)
-    draws = np.random.default_rng(0).integers(0, len(values), (RESAMPLES, len(values)))
-    means = values[draws].mean(axis=1)
-    low, high = np.quantile(100 * (means[:, column] / means[:, 0] - 1), [0.025, 0.975])
-    p = wilcoxon(values[:, column], values[:, 0]).pvalue if (values[:, column] != values[:, 0]).any() else 1.0
-    return f"{ratio:+.2f}% [{low:+.2f}, {high:+.2f}], p = {p:.2g}"
+    own, text = values[:, column], values[:, 0]
+    lift, low, high = lift_interval(own, text, resamples=RESAMPLES, seed=0)
+    return f"{lift:+.2f}% [{low:+.2f}, {high:+.2f}], p = {wilcoxon_p(own, text):.2g}"
 
 
 def _pooled(worlds: Sequence[World]) -> list[World]:

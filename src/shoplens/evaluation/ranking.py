@@ -38,7 +38,7 @@ from shoplens.progress import say
 from shoplens.ranking.features import image_features
 from shoplens.ranking.judgements import TEST, TRAIN, read_judgements
 from shoplens.ranking.log_tasks import LogTasks, write_log_tasks
-from shoplens.ranking.modalities import Run, grid, runs_of
+from shoplens.ranking.modalities import TEXT, grid, runs_of
 from shoplens.ranking.pairs import preference_pairs
 from shoplens.ranking.rankers import Plan, Rankers, train_rankers
 from shoplens.ranking.retrieval import inverted_index
@@ -49,7 +49,6 @@ FILE = c.SEARCH_LOG_FILE
 CACHE_BYTES = 2 << 30
 """Finished queries of earlier runs that are kept, at most."""
 ENCODERS: tuple[Model, ...] = ("candidate", "baseline", "reference")
-TEXT = Run("text")
 
 
 def evaluate_ranking(*, data: Path, prepare: Path, embed: Path, out: Path, params: EvaluateRankingParams) -> None:

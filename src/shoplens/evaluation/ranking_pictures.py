@@ -21,12 +21,12 @@ from shoplens.evaluation.ranking_log import Collection, Log
 from shoplens.evaluation.ranking_scores import RunScores, model_of
 from shoplens.files import write_bytes
 from shoplens.ranking.judgements import TEST, Judgements
-from shoplens.ranking.modalities import Run
+from shoplens.ranking.modalities import TEXT, Run
 from shoplens.ranking.rankers import Rankers
 from shoplens.ranking.retrieval import candidates
-from shoplens.ranking.text import tokenise
+from shoplens.ranking.scoring import words
 
-TEXT, BOTH = Run("text"), Run("multimodal", "candidate")
+BOTH = Run("multimodal", "candidate")
 PAIRS, CLOSE = 3, 5
 """Pairs to show, and how many ranks apart they are under text at most (in the paper 1 to 4)."""
 EXAMINED = 30
@@ -101,18 +101,13 @@ def draw_pictures(
             "lift": float(lift[query]),
             "text_distance": close.text,
             "multimodal_distance": close.multimodal,
-            "shared": sorted(_words(collection.titles[close.left]) & _words(collection.titles[close.right])),
+            "shared": sorted(set(words(collection.titles[close.left])) & set(words(collection.titles[close.right]))),
             "left": photos.card(close.left),
             "right": photos.card(close.right),
         }
         for close, query in found[:PAIRS]
     ]
     return {"pairs": pairs, "bands": bands}
-
-
-def _words(title: str) -> set[str]:
-    empty = pa.chunked_array([[None]], pa.list_(pa.string()))
-    return set(tokenise(pa.chunked_array([[title]], pa.string()), empty).words.to_pylist())
 
 
 def _ranks(scores: NDArray[np.float32]) -> NDArray[np.int64]:

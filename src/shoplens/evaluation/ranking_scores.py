@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from shoplens.evaluation.ranking_log import Features, HeldOut
-from shoplens.ranking.modalities import MODALITIES, Run, choose
+from shoplens.ranking.modalities import Run, choose, runs_by_modality
 from shoplens.ranking.ndcg import expected_ndcg, session_ndcg
 from shoplens.ranking.rankers import Rankers
 from shoplens.ranking.sessions import Floats, Sessions, mean_by_query
@@ -98,7 +98,7 @@ def chosen_runs(rankers: Rankers, encoder: str, diverged: bool) -> tuple[Run, ..
     """
     runs = runs_by_modality(encoder)
     if diverged:
-        return (runs[1],) * len(rankers.own)
+        return (Run("multimodal", encoder),) * len(rankers.own)
     own = choose(np.stack([rankers.validation[run] for run in runs], axis=1))
     shared = shared_run(rankers, encoder)
     return tuple(runs[number] if has else shared for number, has in zip(own.tolist(), rankers.own, strict=True))
@@ -109,11 +109,6 @@ def shared_run(rankers: Rankers, encoder: str) -> Run:
     runs = runs_by_modality(encoder)
     found = np.array([[rankers.shared_validation.get(run, np.nan) for run in runs]])
     return runs[int(choose(found)[0])]
-
-
-def runs_by_modality(encoder: str) -> tuple[Run, ...]:
-    """The runs with an encoder's photos, in the order of MODALITIES."""
-    return tuple(Run(modality, "" if modality == "text" else encoder) for modality in MODALITIES)
 
 
 def unscored(like: RunScores) -> RunScores:

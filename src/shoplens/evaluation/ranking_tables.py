@@ -13,15 +13,14 @@ from scipy.stats import wilcoxon
 
 from shoplens.evaluation.outcomes import Model, outcome_rows
 from shoplens.evaluation.ranking_log import HeldOut, Log
-from shoplens.evaluation.ranking_scores import DEPTH, RunScores, chance_ndcg, runs_by_modality, shown_ndcg
+from shoplens.evaluation.ranking_scores import DEPTH, RunScores, chance_ndcg, shown_ndcg
 from shoplens.evaluation.statistics import Floats
 from shoplens.ranking.judgements import TEST, TRAIN, VALIDATION
-from shoplens.ranking.modalities import Run
+from shoplens.ranking.modalities import MODALITIES, TEXT, Run, runs_by_modality
 from shoplens.ranking.rankers import Rankers
 from shoplens.ranking.retrieval import candidates
 from shoplens.ranking.sessions import judged, sessions_of
 
-TEXT = Run("text")
 PARTS = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
 _DRAWS_AT_ONCE = 1 << 20
 
@@ -96,7 +95,7 @@ def counts(log: Log, rankers: Rankers, chosen: Sequence[Run]) -> dict[str, Any]:
         "pairs_from": {"fair_pair": int((learns & pairs.fair).sum()), "neighbours": int((learns & ~pairs.fair).sum())},
         "own": int(own.sum()),
         "global": int((~own).sum()),
-        "modalities": {modality: picks.count(modality) for modality in ("text", "image", "multimodal")},
+        "modalities": {modality: picks.count(modality) for modality in MODALITIES},
         "diverged": list(log.diverged),
         "grid": (points if own.any() else {}) | shared,
     }
@@ -233,7 +232,7 @@ def table_1(
         Rows with `population` "all", or "moved": the queries that chose multimodal, which is whom the paper's table
         covers (51.4% of 1,394). `lift`, `low`, `high` in percent, empty where undefined.
     """
-    text = scores[Run("text")].ndcg
+    text = scores[TEXT].ndcg
     tested = ~np.isnan(text)
     per_query = np.bincount(tests.judged.sessions.query, minlength=len(text))
     rows = []

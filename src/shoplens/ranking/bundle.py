@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from shoplens.files import write_json
 from shoplens.ranking.modalities import Modality
 from shoplens.ranking.retrieval import InvertedIndex
+from shoplens.ranking.scoring import FORMAT
 from shoplens.ranking.train import Weights
-
-FORMAT = 1
 
 
 @dataclass(frozen=True)

@@ -33,10 +33,17 @@ class Run:
         return f"{self.image}/{self.modality}" if self.image else self.modality
 
 
+TEXT = Run("text")
+
+
+def runs_by_modality(encoder: str) -> tuple[Run, ...]:
+    """The runs with an encoder's photos, in the order of MODALITIES."""
+    return tuple(Run(modality, "" if modality == "text" else encoder) for modality in MODALITIES)
+
+
 def runs_of(encoders: Sequence[str]) -> tuple[Run, ...]:
     """Text once, then multimodal and image for each encoder."""
-    rest = [Run(modality, encoder) for encoder in encoders for modality in MODALITIES if modality != "text"]
-    return (Run("text"), *rest)
+    return tuple(dict.fromkeys([TEXT, *(run for encoder in encoders for run in runs_by_modality(encoder))]))
 
 
 @dataclass(frozen=True)

@@ -211,9 +211,8 @@ def load_public(url: str, slot: str) -> None:
             if time.monotonic() > deadline:
                 raise ShoplensError(f"the Triton server at {url} does not unload {name}: end it and deploy again")
             time.sleep(0.05)
-        shutil.rmtree(
-            repository() / name, ignore_errors=True
-        )  # not before: the server does not list what has no folder
+        # not before: the server does not list what has no folder
+        shutil.rmtree(repository() / name, ignore_errors=True)
 
 
 def unload_others(url: str, slot: str) -> None:
