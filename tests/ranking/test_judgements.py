@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from ranking.log import LISTINGS, LONG, SHORT, logs, page, row, write_log
 
 from shoplens.errors import ShoplensError
-from shoplens.ranking.judgements import PARTS, TEST, TRAIN, VALIDATION, Judgements, read_judgements
+from shoplens.ranking.judgements import TEST, TRAIN, VALIDATION, Judgements, read_judgements
 
 
 def read(folder: Path, rows: list[dict[str, Any]]) -> Judgements:
@@ -72,15 +72,7 @@ def test_judgements_are_those_of_reading_row_by_row(rows) -> None:
     assert described(judgements) == expected
     assert list(judgements.queries) == sorted(expected)
     sessions = [session for query in expected.values() for session in query]
-    for number, part in enumerate(PARTS):
-        results = [results for _, of, results in sessions if of == number]
-        assert judgements.counts[f"sessions_{part}"] == len(results)
-        assert judgements.counts[f"sessions_{part}_one_result"] == sum(len(r) == 1 for r in results)
-        assert judgements.counts[f"sessions_{part}_no_relevant"] == sum(not any(x[2] for x in r) for r in results)
-    assert judgements.counts["results"] == sum(len(results) for _, _, results in sessions)
-    assert judgements.counts["results"] + judgements.counts["results_empty_query"] == len(rows)
-    shown = {r["session_id"] for r in rows}
-    assert judgements.counts["sessions_empty_query"] == len(shown) - len(sessions)
+    assert judgements.empty_queries == len({r["session_id"] for r in rows}) - len(sessions)
 
 
 def test_relevant_is_bought_or_carted_or_visited_for_more_than_30_seconds(tmp_path: Path) -> None:
@@ -89,7 +81,7 @@ def test_relevant_is_bought_or_carted_or_visited_for_more_than_30_seconds(tmp_pa
     judgements = read(tmp_path, page("s", "sea", 0, *interactions))
     assert judgements.grade.tolist() == [1, 0, 0, 1, 1, 0, 0]
     assert judgements.touched.tolist() == [True, True, True, True, True, False, False]
-    assert judgements.counts["clicks_dwell_unknown"] == 1
+    assert judgements.unknown_dwell == 1
 
 
 def test_a_session_on_the_midpoint_is_held_out_and_one_that_crosses_it_trains(tmp_path: Path) -> None:
@@ -132,7 +124,7 @@ def test_a_log_of_nothing_but_empty_queries_is_counted_and_leaves_nothing(tmp_pa
     judgements = read(tmp_path, page("s", " ", 0, LONG, {}))
     assert len(judgements.queries) == len(judgements.session_ids) == len(judgements.grade) == 0
     assert judgements.query_sessions.tolist() == judgements.starts.tolist() == [0]
-    assert (judgements.counts["sessions_empty_query"], judgements.counts["results_empty_query"]) == (1, 2)
+    assert judgements.empty_queries == 1
 
 
 def test_without_a_log_there_are_no_judgements(tmp_path: Path) -> None:
@@ -171,4 +163,4 @@ def test_the_contracts_own_example_is_read(tiny_data: Path) -> None:
     assert judgements is not None
     assert list(judgements.queries) == ["beach house", "city flat"]
     assert np.diff(judgements.starts).tolist() == [5] * 12
-    assert judgements.counts["sessions_training"] == 6
+    assert (judgements.part == TRAIN).sum() == 6

@@ -69,7 +69,7 @@ def counts(log: Log, rankers: Rankers, chosen: Sequence[Run]) -> dict[str, Any]:
     """What was read, left out and chosen (`chosen`: (Q,) the candidate's), for metrics.json."""
     judgements, pairs, own = log.judgements, log.pairs, rankers.own
     learns = np.diff(pairs.starts) > 0
-    excluded = {"sessions with an empty query": judgements.counts["sessions_empty_query"]}
+    excluded = {"sessions with an empty query": judgements.empty_queries}
     for name in ("validation", "test"):
         sessions, _ = sessions_of(judgements, PARTS[name])
         single = int((np.diff(sessions.starts) < 2).sum())
@@ -85,7 +85,7 @@ def counts(log: Log, rankers: Rankers, chosen: Sequence[Run]) -> dict[str, Any]:
         "sessions": {name: int((judgements.part == part).sum()) for name, part in PARTS.items()},
         "scored_sessions": len(log.tests.ids),
         "excluded": excluded,
-        "clicks_dwell_unknown": judgements.counts["clicks_dwell_unknown"],
+        "clicks_dwell_unknown": judgements.unknown_dwell,
         "listings": len(log.with_photos),
         "listings_without_photos": int((~log.with_photos).sum()),
         "listings_without_text": log.text.without_text,

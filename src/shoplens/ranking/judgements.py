@@ -7,7 +7,7 @@ trains, the following one is split evenly into validation and test sessions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -35,10 +35,7 @@ PARTS = ("training", "validation", "test")
 class Judgements:
     """Q queries, S sessions, R results: sessions in order of (query, session id), results of a session by position.
 
-    `counts` says what was read and what was left out, by reason: `results`, `results_empty_query`,
-    `sessions_empty_query`, `clicks_dwell_unknown`, and for each of `PARTS` the `sessions_PART`, and of these
-    `sessions_PART_one_result` and `sessions_PART_no_relevant`. Only empty queries are left out here: they are no
-    retrieval request.
+    Only sessions with an empty query are left out: they are no retrieval request.
     """
 
     queries: NDArray[np.object_]
@@ -61,7 +58,10 @@ class Judgements:
     """(R,) clicked, carted or purchased."""
     fair_pair: NDArray[np.int64]
     """(R,) number of the randomised pair within the session, -1 where there is none."""
-    counts: Mapping[str, int]
+    empty_queries: int
+    """Sessions that were left out."""
+    unknown_dwell: int
+    """Results whose relevance hangs on a dwell time that was not recorded; they count as not relevant."""
 
 
 def read_judgements(data: Path, listing_ids: Sequence[str]) -> Judgements | None:
@@ -126,13 +126,8 @@ def read_judgements(data: Path, listing_ids: Sequence[str]) -> Judgements | None
         grade=grade,
         touched=touched,
         fair_pair=numbers,
-        counts={
-            "results": len(rows),
-            "results_empty_query": len(session) - len(rows),
-            "sessions_empty_query": int(empty.sum()),
-            "clicks_dwell_unknown": int(unknown[rows].sum()),
-            **_count_sessions(part, starts, grade),
-        },
+        empty_queries=int(empty.sum()),
+        unknown_dwell=int(unknown[rows].sum()),
     )
 
 
@@ -213,15 +208,3 @@ def _relevance(data: Path) -> tuple[NDArray[np.int8], NDArray[np.bool_], NDArray
     wanted = carted | purchased
     grade = (wanted | (clicked & long)).astype(np.int8)
     return grade, wanted | clicked, clicked & ~wanted & dwell.is_null().to_numpy()
-
-
-def _count_sessions(part: NDArray[np.int8], starts: NDArray[np.int64], grade: NDArray[np.int8]) -> dict[str, int]:
-    relevant = np.diff(np.append(0, np.cumsum(grade, dtype=np.int64))[starts])
-    alone = np.diff(starts) == 1
-    counts: dict[str, int] = {}
-    for number, name in enumerate(PARTS):
-        here = part == number
-        counts[f"sessions_{name}"] = int(here.sum())
-        counts[f"sessions_{name}_one_result"] = int((here & alone).sum())
-        counts[f"sessions_{name}_no_relevant"] = int((here & (relevant == 0)).sum())
-    return counts
