@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ranking.log import LISTINGS, LONG, SHORT, logs, page, row, write_log
 
 from shoplens.ranking.judgements import TEST, TRAIN, VALIDATION, Judgements, read_judgements
-from shoplens.ranking.pairs import Pairs, preference_pairs
+from shoplens.ranking.pairs import Pairs, preference_pairs, say_bias
 
 
 def read(folder: Path, rows: list[dict[str, Any]]) -> Judgements:
@@ -99,11 +99,11 @@ def test_presentation_bias_is_said_with_the_number_of_queries(
     pair = {"fair_pair": 4}
     biased = page("s", "sea", 0, LONG, {}) + page("t", "pool", 0, {}, LONG) + page("v", "bar", 0, {}, {})
     fair = page("r", "lake", 0, LONG | pair, pair)
-    preference_pairs(read(tmp_path, biased + fair + page("u", "sea", 9, {})), TRAIN)
+    say_bias(preference_pairs(read(tmp_path, biased + fair + page("u", "sea", 9, {})), TRAIN))
     said = capsys.readouterr().err
     assert "2 of 3 queries" in said
     assert "presentation bias" in said
-    preference_pairs(read(tmp_path, fair + page("u", "sea", 9, {})), TRAIN)
+    say_bias(preference_pairs(read(tmp_path, fair + page("u", "sea", 9, {})), TRAIN))
     assert capsys.readouterr().err == ""
 
 

@@ -39,7 +39,7 @@ from shoplens.ranking.features import image_features
 from shoplens.ranking.judgements import TEST, TRAIN, read_judgements
 from shoplens.ranking.log_tasks import LogTasks, write_log_tasks
 from shoplens.ranking.modalities import TEXT, grid, runs_of
-from shoplens.ranking.pairs import preference_pairs
+from shoplens.ranking.pairs import preference_pairs, say_bias
 from shoplens.ranking.rankers import Plan, Rankers, train_rankers
 from shoplens.ranking.retrieval import inverted_index
 from shoplens.ranking.text import text_features, tokenise
@@ -85,6 +85,7 @@ def _read_log(data: Path, embed: Path, params: EvaluateRankingParams) -> Log | N
             f"{FILE}: the first half of its time holds no preference pair (a relevant result and an ignored one, side "
             "by side or of one fair_pair), so there is nothing to learn from; log more sessions, or leave the file out"
         )
+    say_bias(pairs)
     tests = read_held_out(judgements, preference_pairs(judgements, TEST), np.array(splits_of(ids)) != "train")
     if not len(tests.judged.chosen):
         raise ShoplensError(

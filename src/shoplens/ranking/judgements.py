@@ -28,7 +28,6 @@ DWELL_S = 30.0
 """A click is relevant if the visit lasted longer (section 2.2)."""
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
-PARTS = ("training", "validation", "test")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoplens.progress import say
-from shoplens.ranking.judgements import PARTS, Judgements
+from shoplens.ranking.judgements import Judgements
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,7 @@ def preference_pairs(judgements: Judgements, part: int) -> Pairs:
     """All preference pairs of one part's sessions.
 
     A query with any fair_pair row in this part's sessions uses fair pairs only; the other parts do not matter, so that
-    nothing of the held-out sessions reaches training. How many queries use neighbours instead is said, because their
-    pairs carry presentation bias.
+    nothing of the held-out sessions reaches training.
     """
     j = judgements
     queries = len(j.queries)
@@ -66,19 +65,24 @@ def preference_pairs(judgements: Judgements, part: int) -> Pairs:
     order = np.lexsort((worse, np.minimum(better, worse)))
     better, worse = better[order], worse[order]
     counts = np.bincount(query[better], minlength=queries)
-    neighbours = int(((counts > 0) & ~fair).sum())
-    if neighbours:
-        say(
-            f"ranking: {neighbours} of {int((counts > 0).sum())} queries with {PARTS[part]} pairs have no fair_pair "
-            "rows; their pairs are neighbours in position and carry presentation bias (what stands higher is clicked "
-            "more, whatever the query). Randomise neighbouring results and log fair_pair to be rid of it."
-        )
     return Pairs(
         starts=np.append(0, np.cumsum(counts)).astype(np.int64),
         better=j.listing[rows[better]],
         worse=j.listing[rows[worse]],
         fair=fair,
     )
+
+
+def say_bias(pairs: Pairs) -> None:
+    """Say how many queries learn from neighbours in position, if any does: what stands higher is clicked more."""
+    learns = np.diff(pairs.starts) > 0
+    neighbours = int((learns & ~pairs.fair).sum())
+    if neighbours:
+        say(
+            f"ranking: {neighbours} of {int(learns.sum())} queries with training pairs have no fair_pair rows; their "
+            "pairs are neighbours in position and carry presentation bias (what stands higher is clicked more, "
+            "whatever the query). Randomise neighbouring results and log fair_pair to be rid of it."
+        )
 
 
 def _starts_run(*keys: NDArray[np.generic]) -> NDArray[np.bool_]:
