@@ -76,21 +76,22 @@ def test_known_listings_and_their_shops_have_a_column_each() -> None:
     listings: list[Listing] = [("sea view", []), ("sea pool", []), ("", ["x"]), ("sea view", [])]
     shops = pa.chunked_array([["b", "c", "a", "b"]])
     features = text_features(cut(listings), shops, np.array([2, 0, 2], dtype=np.int32))
-    ids = pa.array(["l0", "l1", "l2", "l3"])
-    names = [features.name(column, ids) for column in range(features.matrix.shape[1])]
-    assert names == ["term sea", "term sea view", "term view", "listing l0", "listing l2", "shop a", "shop b"]
-    assert features.matrix.dtype == np.float32
-    assert features.matrix.toarray().tolist() == [
+    assert features.dtype == np.float32
+    # sea, sea view, view; listings 0 and 2; shops a and b
+    assert features.toarray().tolist() == [
         [1, 1, 1, 1, 0, 0, 1],
         [1, 0, 0, 0, 0, 0, 0],
         [0, 0, 0, 0, 1, 1, 0],
         [1, 1, 1, 0, 0, 0, 1],
     ]
-    assert features.matrix.has_sorted_indices
-    assert features.without_text == 1, "a tag of one letter is no token"
+    assert features.has_sorted_indices
+
+
+def test_a_listing_has_text_if_a_word_of_two_letters_is_in_title_or_tags() -> None:
+    tokens = cut([("sea view", []), ("", ["x"]), (None, None), (None, ["x", "pool"])])
+    assert tokens.with_text().tolist() == [True, False, False, True]
 
 
 def test_a_listing_without_shop_or_text_still_has_its_row() -> None:
     features = text_features(cut([(None, None)]), pa.chunked_array([[None]], pa.string()), np.array([0]))
-    assert features.matrix.toarray().tolist() == [[1]]
-    assert features.without_text == 1
+    assert features.toarray().tolist() == [[1]]

@@ -114,12 +114,12 @@ def _read_log(data: Path, embed: Path, params: EvaluateRankingParams) -> Log | N
         say(f"ranking: the {model}'s embeddings are not finite, so it ranks nothing")
     titles = [title or "" for title in listings[c.TITLE].to_pylist()]
     return Log(
-        Collection(ids, titles, inverted_index(tokens), Features(text.matrix, images)),
-        text,
+        Collection(ids, titles, inverted_index(tokens), Features(text, images)),
         encoders,
         diverged,
         read_json(embed / "embed.json")["candidate"],
         np.isin(np.arange(len(ids)), rows),
+        tokens.with_text(),
         judgements,
         pairs,
         tests,
@@ -139,7 +139,7 @@ def _train(log: Log, params: EvaluateRankingParams) -> Rankers:
             arrays,
             log.judgements,
             log.pairs,
-            log.text.matrix,
+            log.collection.features.text,
             images,
             global_pairs=params.global_pairs,
             seed=params.seed,

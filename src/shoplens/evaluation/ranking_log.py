@@ -15,7 +15,6 @@ from shoplens.ranking.modalities import Run, runs_of
 from shoplens.ranking.pairs import Pairs
 from shoplens.ranking.retrieval import InvertedIndex
 from shoplens.ranking.sessions import Judged, judged, sessions_of
-from shoplens.ranking.text import TextFeatures
 from shoplens.ranking.train import Weights, documents_as, score_documents
 
 
@@ -80,21 +79,20 @@ class Log:
 
     Attributes:
         collection: all listings.
-        text: their text features.
         encoders: whose photos' features there are, `diverged`: the ones among them that are not finite.
         digest: of the candidate's weights.
-        with_photos: (L,) listings with a gallery.
+        with_photos, with_text: (L,) listings with a gallery; with a word in title or tags.
         judgements: of all sessions.
         pairs: training pairs.
         tests: the test set.
     """
 
     collection: Collection
-    text: TextFeatures
     encoders: tuple[Model, ...]
     diverged: tuple[Model, ...]
     digest: str
     with_photos: NDArray[np.bool_]
+    with_text: NDArray[np.bool_]
     judgements: Judgements
     pairs: Pairs
     tests: HeldOut

@@ -88,7 +88,7 @@ def counts(log: Log, rankers: Rankers, chosen: Sequence[Run]) -> dict[str, Any]:
         "clicks_dwell_unknown": judgements.unknown_dwell,
         "listings": len(log.with_photos),
         "listings_without_photos": int((~log.with_photos).sum()),
-        "listings_without_text": log.text.without_text,
+        "listings_without_text": int((~log.with_text).sum()),
         "shown": len(judgements.listing),
         "not_retrieved": _not_retrieved(log),
         "training_pairs": len(pairs.better),

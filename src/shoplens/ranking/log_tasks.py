@@ -45,7 +45,7 @@ def write_log_tasks(
     *,
     global_pairs: int,
     seed: int,
-) -> list[str]:
+) -> dict[str, str]:
     """Write the arrays that `LogTasks` reads.
 
     Args:
@@ -58,7 +58,7 @@ def write_log_tasks(
         seed: of their choice.
 
     Returns:
-        The files' digests, by ascending name: what the tasks depend on.
+        Each array's digest: what the tasks depend on.
     """
     sessions = judged(sessions_of(judgements, VALIDATION)[0]).sessions
     of_query = np.searchsorted(sessions.query, np.arange(len(judgements.queries) + 1))
@@ -77,7 +77,7 @@ def write_log_tasks(
     }
     for name, values in arrays.items():
         np.save(folder / f"{name}.npy", values)
-    return [digest_file(folder / f"{name}.npy") for name in sorted(arrays)]
+    return {name: digest_file(folder / f"{name}.npy") for name in arrays}
 
 
 @dataclass(frozen=True)

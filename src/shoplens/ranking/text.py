@@ -48,11 +48,11 @@ class Tokens:
     follows: NDArray[np.bool_]
     """(T,) whether the token before it stands in the same segment (title or tag)."""
 
-    def without_text(self) -> NDArray[np.bool_]:
-        """(L,) whether a listing has no token at all."""
-        empty = np.ones(self.listings, dtype=np.bool_)
-        empty[self.row] = False
-        return empty
+    def with_text(self) -> NDArray[np.bool_]:
+        """(L,) whether a listing has a token."""
+        found = np.zeros(self.listings, dtype=np.bool_)
+        found[self.row] = True
+        return found
 
 
 def tokenise(titles: pa.ChunkedArray, tags: pa.ChunkedArray) -> Tokens:
@@ -183,51 +183,30 @@ def _binary(indices: NDArray[np.int32], indptr: NDArray[np.int64], columns: int)
     return sparse.csr_array((ones, indices, starts), shape=(len(starts) - 1, columns))
 
 
-@dataclass(frozen=True)
-class TextFeatures:
-    """The traditional representation of all L listings (section 2.1)."""
+def text_features(tokens: Tokens, shop_ids: pa.ChunkedArray, known: NDArray[np.int32]) -> sparse.csr_array:
+    """Bag of words, one-hot listing and one-hot shop: the traditional representation (section 2.1).
 
-    matrix: sparse.csr_array
-    """(L, V) float32 of ones: columns of terms, then of listings, then of shops; indices ascending in a row."""
-    terms: pa.StringArray
-    """The terms, ascending."""
-    listings: NDArray[np.int32]
-    """The listing rows that have a column of their own, ascending."""
-    shops: pa.StringArray
-    """The shop ids that have a column of their own, ascending."""
-    without_text: int
-    """Listings without any token; only their listing and shop columns may be set."""
-
-    def name(self, column: int, listing_ids: pa.StringArray) -> str:
-        """What a column stands for: `term pool`, `listing 17` or `shop 5`."""
-        if column < len(self.terms):
-            return f"term {self.terms[column]}"
-        column -= len(self.terms)
-        if column < len(self.listings):
-            return f"listing {listing_ids[int(self.listings[column])]}"
-        return f"shop {self.shops[column - len(self.listings)]}"
-
-
-def text_features(tokens: Tokens, shop_ids: pa.ChunkedArray, known: NDArray[np.int32]) -> TextFeatures:
-    """Bag of words, one-hot listing and one-hot shop; a listing or shop that is not known has no column.
-
-    The listing and shop columns carry popularity for the query (section 1).
+    A listing or shop that is not known has no column. The listing and shop columns carry popularity for the query
+    (section 1).
 
     Args:
         shop_ids: (L,) string.
         known: listing rows that occur in training sessions, in any order, repeated or not.
+
+    Returns:
+        (L, V) float32 of ones: columns of terms, then of listings, then of shops, each kind ascending; indices
+        ascending in a row.
     """
     seen = np.zeros(tokens.listings, dtype=np.bool_)
     seen[known] = True
     known = np.flatnonzero(seen).astype(np.int32)
-    terms, words = bag_of_words(tokens, known)
+    _, words = bag_of_words(tokens, known)
     own = np.full(tokens.listings, -1)
     own[known] = np.arange(len(known))
     shops = pc.unique(shop_ids.take(pa.array(known))).drop_null()
     shops = shops.take(pc.sort_indices(shops))
     shop = pc.index_in(shop_ids, value_set=shops, skip_nulls=True).fill_null(-1).to_numpy()
-    matrix = sparse.hstack([words, _one_hot(own, len(known)), _one_hot(shop, len(shops))], format="csr")
-    return TextFeatures(matrix, terms, known, shops, int(tokens.without_text().sum()))
+    return sparse.hstack([words, _one_hot(own, len(known)), _one_hot(shop, len(shops))], format="csr")
 
 
 def _one_hot(number: NDArray[np.int64], columns: int) -> sparse.csr_array:
