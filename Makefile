@@ -3,7 +3,8 @@
 # make test-all the tests that make test leaves out because they take long (30 minutes more)
 # make lint     style and types
 # make bench    the speed claims, as ratios
-# make results  fresh seeds, three worlds: writes docs/results.md (hours)
+# make results  fresh seeds, three worlds: writes docs/results.md and docs/results-ranking.md; rankers at a real shop's
+#               size, generated: prints time and memory (hours)
 
 SHELL := /bin/bash
 PYTHON ?= python3.11
@@ -39,3 +40,4 @@ bench: setup
 results: setup
 	@python -m benchmarks.results
 	@python -m benchmarks.results_ranking
+	@python -m benchmarks.ranking_scale
