@@ -57,6 +57,21 @@ def arrow(file: str, column: str, values: Callable[[list[Any]], pa.Array]) -> Ca
     return breaks
 
 
+def moments(microseconds: int) -> Callable[[Path], None]:
+    """A log of one moment, beyond what Python's datetime can say."""
+    return arrow(LOG, "shown_at", lambda times: pa.array([microseconds] * len(times), pa.timestamp("us", tz="UTC")))
+
+
+def link_to_nothing(file: str) -> Callable[[Path], None]:
+    """What is left of a table that was linked from a store when the store is cleared."""
+
+    def breaks(data: Path) -> None:
+        (data / file).unlink()
+        (data / file).symlink_to(data / "gone.parquet")
+
+    return breaks
+
+
 def retype(file: str, column: str, convert: Callable[[Any], Any]) -> Callable[[Path], None]:
     """Convert every value of a column, and with them its type."""
     return arrow(file, column, lambda values: pa.array([convert(value) for value in values]))
@@ -184,6 +199,8 @@ CASES = [
     Case("yaml in Latin-1", "not-utf8", "dataset.yaml", None, spec_text("tiny", b"caf\xe9")),
     Case("listings missing", "table-missing", LISTINGS, None, lambda d: (d / LISTINGS).unlink()),
     Case("images missing", "table-missing", IMAGES, None, lambda d: (d / IMAGES).unlink()),
+    Case("log is a link to nothing", "table-missing", LOG, None, link_to_nothing(LOG)),
+    Case("labels are a link to nothing", "table-missing", LABELS, None, link_to_nothing(LABELS)),
     Case("not Parquet", "table-unreadable", LABELS, None, lambda d: (d / LABELS).write_bytes(b"label,image\n")),
     Case("truncated Parquet", "table-unreadable", LOG, None, lambda d: os.truncate(d / LOG, 500)),
     Case("empty table", "table-empty", LISTINGS, None, lambda d: write_rows(d, LISTINGS, [])),
@@ -242,6 +259,8 @@ CASES = [
     Case("size before EXIF rotation", "size-wrong", IMAGES, 2, photo(2, turned)),
     Case("same bytes across splits", "photo-across-splits", IMAGES, 0, same_bytes(0, 6)),
     Case("future", "time-future", LOG, 4, put(LOG, 4, shown_at=FUTURE)),
+    Case("the year 148108", "time-future", LOG, 0, moments(2**62)),
+    Case("before the calendar", "time-ancient", LOG, 0, moments(-(2**62))),
     Case("1970", "time-ancient", LOG, 4, put(LOG, 4, shown_at=datetime(1970, 1, 20, tzinfo=UTC))),
     Case("two queries", "session-mixed", LOG, 4, put(LOG, 4, query="other")),
     Case("position 0", "position-low", LOG, 0, put(LOG, 0, position=0)),

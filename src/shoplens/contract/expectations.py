@@ -148,7 +148,7 @@ def build_suites(inspection: Inspection) -> list[Suite]:
     loaded = folder.tables()
     suites: list[Suite] = []
     for file, table_columns in wanted.items():
-        if file not in loaded and not (file in (c.LISTINGS_FILE, c.IMAGES_FILE) or (folder.data / file).exists()):
+        if file not in loaded and not (file in (c.LISTINGS_FILE, c.IMAGES_FILE) or tables.has_table(folder.data, file)):
             continue
         table = loaded.get(file, pa.table({}))
         frame = table.drop_columns([name for name in (c.TAGS,) if name in table.column_names]).to_pandas()

@@ -6,6 +6,7 @@ timestamp[us, UTC]. Extra columns are ignored. An Arrow null means unknown.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -197,6 +198,11 @@ def _read_column(
     return column, []
 
 
+def has_table(data: Path, file: str) -> bool:
+    """Whether a data folder means to have an optional table: also a link whose target is gone, which is an error."""
+    return os.path.lexists(data / file)
+
+
 def load_table(data: Path, file: str, wanted: Columns) -> tuple[pa.Table | None, list[Finding]]:
     """Read what can be read of a table, with the problems met.
 
@@ -257,7 +263,7 @@ def read_search_log(data: Path) -> pa.Table | None:
     Raises:
         ShoplensError: naming each missing column and each wrong type.
     """
-    return _read(data, c.SEARCH_LOG_FILE, SEARCH_LOG) if (data / c.SEARCH_LOG_FILE).exists() else None
+    return _read(data, c.SEARCH_LOG_FILE, SEARCH_LOG) if has_table(data, c.SEARCH_LOG_FILE) else None
 
 
 def read_labels(data: Path) -> pa.Table | None:
@@ -266,4 +272,4 @@ def read_labels(data: Path) -> pa.Table | None:
     Raises:
         ShoplensError: naming each missing column and each wrong type.
     """
-    return _read(data, c.LABELS_FILE, LABELS) if (data / c.LABELS_FILE).exists() else None
+    return _read(data, c.LABELS_FILE, LABELS) if has_table(data, c.LABELS_FILE) else None

@@ -113,7 +113,7 @@ def load_folder(data: Path) -> tuple[Folder, list[Finding]]:
     }
     loaded: dict[str, pa.Table | None] = {}
     for file, table_columns in wanted.items():
-        if file in (c.SEARCH_LOG_FILE, c.LABELS_FILE) and not (data / file).exists():
+        if file in (c.SEARCH_LOG_FILE, c.LABELS_FILE) and not tables.has_table(data, file):
             loaded[file] = None
             continue
         loaded[file], problems = tables.load_table(data, file, table_columns)

@@ -11,6 +11,7 @@ from shoplens.contract.checks.folder import Folder, codes, has, places, rows_whe
 from shoplens.contract.checks.photos import Photos
 from shoplens.contract.findings import Finding, found, found_rows
 from shoplens.contract.spec import DatasetSpec
+from shoplens.contract.tables import has_table
 
 FILE = c.LABELS_FILE
 SMALLEST_BOX = 2
@@ -20,7 +21,7 @@ def check_labels(folder: Folder, photos: Photos | None) -> list[Finding]:
     """All checks of the image labels; without labels.parquet, whether dataset.yaml expects one."""
     table, spec = folder.labels, folder.spec
     if table is None:
-        if spec is None or not spec.sources or (folder.data / FILE).exists():
+        if spec is None or not spec.sources or has_table(folder.data, FILE):
             return []
         names = ", ".join(source.name for source in spec.sources)
         return [found("sources-without-labels", FILE, f"{FILE} is missing, so {names} cannot be trained or evaluated")]

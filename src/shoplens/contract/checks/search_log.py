@@ -51,8 +51,15 @@ def _check_times(shown_at: pa.ChunkedArray) -> list[Finding]:
     latest = pa.scalar(datetime.now(UTC) + timedelta(days=1), shown_at.type)
     earliest = pa.scalar(BEFORE_WEB_SHOPS, shown_at.type)
     future, ancient = rows_where(pc.greater(shown_at, latest)), rows_where(pc.less(shown_at, earliest))
-    return found_rows("time-future", FILE, c.SHOWN_AT, future, lambda row: f"shown at {shown_at[row]}") + found_rows(
-        "time-ancient", FILE, c.SHOWN_AT, ancient, lambda row: f"shown at {shown_at[row]}"
+
+    def describe(row: int) -> str:
+        try:
+            return f"shown at {shown_at[row]}"
+        except OverflowError:  # Python's years are 1 to 9999
+            return f"shown {shown_at[row].value} microseconds from 1970"
+
+    return found_rows("time-future", FILE, c.SHOWN_AT, future, describe) + found_rows(
+        "time-ancient", FILE, c.SHOWN_AT, ancient, describe
     )
 
 
