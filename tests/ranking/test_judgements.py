@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from contract.builder import write_rows
@@ -111,8 +112,9 @@ def test_queries_that_differ_in_case_and_white_space_are_one(tmp_path: Path) -> 
     assert list(judgements.session_ids) == ["a", "b", "c"]
 
 
-def test_numbers_of_fair_pairs_may_be_negative(tmp_path: Path) -> None:
-    results = [{"fair_pair": -1}, {"fair_pair": -1}, {}, {"fair_pair": 3}, {"fair_pair": 3}]
+@pytest.mark.parametrize(("low", "high"), [(-1, 3), (-(2**63), 2**63 - 1)])
+def test_numbers_of_fair_pairs_may_be_any(tmp_path: Path, low: int, high: int) -> None:
+    results = [{"fair_pair": low}, {"fair_pair": low}, {}, {"fair_pair": high}, {"fair_pair": high}]
     first, second, none, third, fourth = read(tmp_path, page("s", "sea", 0, *results)).fair_pair.tolist()
     assert none == -1
     assert first == second >= 0
@@ -129,6 +131,25 @@ def test_a_log_of_nothing_but_empty_queries_is_counted_and_leaves_nothing(tmp_pa
 
 def test_without_a_log_there_are_no_judgements(tmp_path: Path) -> None:
     assert read_judgements(tmp_path, LISTINGS) is None
+
+
+def test_a_log_that_is_a_link_to_nothing_is_not_taken_for_none(tmp_path: Path) -> None:
+    (tmp_path / "search_log.parquet").symlink_to(tmp_path / "gone.parquet")
+    with pytest.raises(ShoplensError, match=r"search_log\.parquet is missing"):
+        read_judgements(tmp_path, LISTINGS)
+
+
+def test_the_midpoint_is_found_wherever_the_clock_stands(tmp_path: Path) -> None:
+    log = [row(name, "sea", hour, 1, "l0") for name, hour in (("first", 0), ("second", 1), ("last", 9))]
+    write_log(tmp_path, log)
+    table = pq.read_table(tmp_path / "search_log.parquet")
+    for late in (2**63 - 1, -(2**62)):
+        times = pa.array([late - 900, late - 800, late], pa.timestamp("us", tz="UTC"))
+        pq.write_table(table.set_column(2, "shown_at", times), tmp_path / "search_log.parquet")
+        judgements = read_judgements(tmp_path, LISTINGS)
+        assert judgements is not None
+        part = dict(zip(judgements.session_ids, judgements.part.tolist(), strict=True))
+        assert part == {"first": TRAIN, "second": TRAIN, "last": TEST}
 
 
 def test_an_unknown_listing_is_named_with_its_row(tmp_path: Path) -> None:

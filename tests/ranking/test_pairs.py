@@ -42,7 +42,7 @@ def pairs_by_loops(j: Judgements, part: int) -> tuple[list[list[tuple[int, int]]
                 together = j.fair_pair[a] == j.fair_pair[b] >= 0
                 if together if fair[-1] else j.position[b] == j.position[a] + 1:
                     for better, worse in ((a, b), (b, a)):
-                        if j.grade[better] and not j.touched[worse]:
+                        if j.grade[better] and not j.touched[worse] and j.listing[better] != j.listing[worse]:
                             pairs.append((int(j.listing[better]), int(j.listing[worse])))
         found.append(pairs)
     return found, fair
@@ -69,6 +69,11 @@ def test_a_gap_in_position_separates_neighbours(tmp_path: Path) -> None:
     assert described(preference_pairs(read(tmp_path, log), TRAIN)) == [[]]
 
 
+def test_positions_beyond_32_bits_make_no_neighbours_of_results_far_apart(tmp_path: Path) -> None:
+    log = [row("s", "sea", 0, 1, "l0", **LONG), row("s", "sea", 0, 2**32 + 2, "l1"), row("t", "sea", 9, 1, "l2")]
+    assert described(preference_pairs(read(tmp_path, log), TRAIN)) == [[]]
+
+
 def test_randomised_pairs_replace_neighbours_wherever_they_stand(tmp_path: Path) -> None:
     pair = {"fair_pair": 4}
     log = page("s", "sea", 0, LONG | pair, {}, pair) + page("t", "sea", 1, {}, LONG) + page("u", "sea", 9, {})
@@ -83,6 +88,13 @@ def test_fair_pairs_of_held_out_sessions_leave_training_as_it_is(tmp_path: Path)
     pairs = preference_pairs(read(tmp_path, log), TRAIN)
     assert described(pairs) == [[(0, 1)]]
     assert not pairs.fair.any()
+
+
+@pytest.mark.parametrize("pair", [{}, {"fair_pair": 1}])
+def test_a_listing_that_is_shown_twice_is_not_preferred_to_itself(tmp_path: Path, pair: dict[str, int]) -> None:
+    log = [row("s", "sea", 0, place, "l0", **interaction, **pair) for place, interaction in ((1, LONG), (2, {}))]
+    log.append(row("t", "sea", 9, 1, "l2"))
+    assert described(preference_pairs(read(tmp_path, log), TRAIN)) == [[]]
 
 
 def test_no_pair_crosses_sessions(tmp_path: Path) -> None:

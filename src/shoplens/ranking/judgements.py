@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from shoplens.contract import columns as c
 from shoplens.contract.findings import found_rows, raise_errors
-from shoplens.contract.tables import SEARCH_LOG, load_table
+from shoplens.contract.tables import SEARCH_LOG, has_table, load_table
 from shoplens.ranking.scoring import normalise_query
 
 FILE = c.SEARCH_LOG_FILE
@@ -56,7 +56,7 @@ class Judgements:
     touched: NDArray[np.bool_]
     """(R,) clicked, carted or purchased."""
     fair_pair: NDArray[np.int64]
-    """(R,) number of the randomised pair within the session, -1 where there is none."""
+    """(R,) a number of the randomised pair within the session, from 0; -1 where there is none."""
     empty_queries: int
     """Sessions that were left out."""
     unknown_dwell: int
@@ -78,7 +78,7 @@ def read_judgements(data: Path, listing_ids: Sequence[str]) -> Judgements | None
     Raises:
         ShoplensError: if the log is empty, lacks a column, or names an unknown listing or no session or time.
     """
-    if not (data / FILE).exists():
+    if not has_table(data, FILE):
         return None
     session, session_ids = _numbered(data, c.SESSION_ID)
     _refuse(c.SESSION_ID, "value-null", session < 0, "session_id is null")
@@ -110,9 +110,6 @@ def read_judgements(data: Path, listing_ids: Sequence[str]) -> Judgements | None
     sizes = np.bincount(place[session[rows]], minlength=len(order))
     starts = np.append(0, np.cumsum(sizes)).astype(np.int64)
     part, grade, touched = part[order], grade[rows], touched[rows]
-    pair = _column(data, c.FAIR_PAIR)
-    numbers = pair.fill_null(0).to_numpy()
-    numbers = np.where(pair.is_valid().to_numpy(), numbers - min(0, int(numbers.min())), -1)[rows]
     known, first_session = np.unique(session_query[order], return_index=True)
     return Judgements(
         queries=queries[known],
@@ -121,10 +118,11 @@ def read_judgements(data: Path, listing_ids: Sequence[str]) -> Judgements | None
         part=part,
         starts=starts,
         listing=listing,
-        position=position[rows].astype(np.int32),
+        # a page ends long before: what is beyond has no neighbours
+        position=np.minimum(position[rows], np.iinfo(np.int32).max).astype(np.int32),
         grade=grade,
         touched=touched,
-        fair_pair=numbers,
+        fair_pair=_numbered(data, c.FAIR_PAIR)[0][rows].astype(np.int64),
         empty_queries=int(empty.sum()),
         unknown_dwell=int(unknown[rows].sum()),
     )
@@ -138,7 +136,7 @@ def _column(data: Path, name: str) -> pa.ChunkedArray:
 
 
 def _numbered(data: Path, name: str) -> tuple[NDArray[np.int32], pa.Array]:
-    """A text column as numbers of its distinct values (-1: null), and these values."""
+    """A column as numbers of its distinct values (-1: null), and these values."""
     column = _column(data, name)
     values = pc.unique(column).drop_null()
     return pc.index_in(column, value_set=values).fill_null(-1).to_numpy(), values
@@ -167,7 +165,7 @@ def _parts(session_ids: pa.Array, moment: NDArray[np.int64], ends: int) -> NDArr
         ends: sum of the log's first and last time, twice its midpoint.
     """
     part = np.full(len(moment), TRAIN, dtype=np.int8)
-    later = np.flatnonzero(2 * moment >= ends)
+    later = np.flatnonzero(moment >= -(-ends // 2))
     names = session_ids.take(pa.array(later)).cast(pa.binary()).to_pylist()
     # the last bit of a big-endian integer is that of its last byte
     odd = np.fromiter((sha256(name).digest()[-1] & 1 for name in names), np.bool_, len(names))

@@ -58,7 +58,9 @@ def preference_pairs(judgements: Judgements, part: int) -> Pairs:
     one, other = np.append(one, left), np.append(other, left + 1)
 
     grade, touched = j.grade[rows], j.touched[rows]
-    up, down = (grade[one] > 0) & ~touched[other], (grade[other] > 0) & ~touched[one]
+    differ = j.listing[rows[one]] != j.listing[rows[other]]  # nothing is preferred to itself
+    up = differ & (grade[one] > 0) & ~touched[other]
+    down = differ & (grade[other] > 0) & ~touched[one]
     better = np.append(one[up], other[down])
     worse = np.append(other[up], one[down])
     # rows stand in order of query, session and position
