@@ -81,12 +81,12 @@ class EvaluateRankingParams(StrictModel):
 
     seed: int = Field(1, ge=0)
     centre: bool = True
-    image_scale: float = Field(4.0, gt=0)
+    image_scale: float = Field(4.0, gt=0, le=1e6)
     min_pairs: int = Field(20, ge=1)
     rates: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field((0.1, 1.0), min_length=1)
     l1: tuple[Annotated[float, Field(ge=0)], ...] = Field((0.0, 0.3), min_length=1)
     l2: tuple[Annotated[float, Field(ge=0)], ...] = Field((10.0, 30.0, 100.0, 300.0), min_length=1)
-    steps: int = Field(200, ge=1)
+    steps: int = Field(200, ge=1, le=1_000_000)
     global_pairs: int = Field(50_000, ge=1)
     resamples: int = Field(10_000, ge=100)
     workers: int = Field(0, ge=0)

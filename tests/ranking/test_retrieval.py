@@ -26,6 +26,15 @@ def test_candidates_are_those_found_by_reading_every_listing(listings, query: st
     assert found.tolist() == candidates_by_reading(listings, query)
 
 
+def test_an_endless_word_is_no_term_and_widens_none() -> None:
+    long, longest = "x" * 255, "y" * 256
+    built = index([(f"{longest} sea", []), (f"{long} sea", ["pool"])])
+    assert built.terms.to_pylist() == ["pool", "sea", long]
+    assert candidates(built, "sea").tolist() == [0, 1]
+    assert candidates(built, f"pool {longest}").tolist() == [1]
+    assert candidates(built, long).tolist() == [1]
+
+
 def test_terms_ascend_and_each_one_lists_its_listings_once_and_in_order() -> None:
     built = index([("desk red desk", ["desk"]), ("oak", []), ("red", ["oak desk"])])
     spans = zip(built.indptr[:-1], built.indptr[1:], strict=True)

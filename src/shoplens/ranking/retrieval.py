@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from shoplens.ranking.scoring import words
 from shoplens.ranking.text import Tokens, distinct
 
+LONGEST = 255
+"""Bytes of a term that can be retrieved by: served terms are as wide as the longest, and nobody types a longer one."""
+
 
 @dataclass(frozen=True)
 class InvertedIndex:
@@ -27,10 +30,15 @@ class InvertedIndex:
 
 def inverted_index(tokens: Tokens) -> InvertedIndex:
     """Turn listing -> tokens around, over all listings: what was never trained on must be found as well."""
-    cells = distinct(tokens.word.astype(np.int64) * tokens.listings + tokens.row)
-    counts = np.bincount(cells // max(tokens.listings, 1), minlength=len(tokens.words))
+    short = pc.less_equal(pc.binary_length(tokens.words), LONGEST).to_numpy(zero_copy_only=False)
+    term = np.cumsum(short, dtype=np.int64) - 1
+    kept = short[tokens.word]
+    cells = distinct(term[tokens.word[kept]] * tokens.listings + tokens.row[kept])
+    counts = np.bincount(cells // max(tokens.listings, 1), minlength=int(short.sum()))
     listings = (cells % max(tokens.listings, 1)).astype(np.int32)
-    return InvertedIndex(tokens.words, np.append(0, np.cumsum(counts)).astype(np.int64), listings)
+    return InvertedIndex(
+        tokens.words.filter(pa.array(short)), np.append(0, np.cumsum(counts)).astype(np.int64), listings
+    )
 
 
 def candidates(index: InvertedIndex, query: str) -> NDArray[np.int32]:
