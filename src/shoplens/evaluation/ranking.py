@@ -36,12 +36,13 @@ from shoplens.home import home
 from shoplens.params import EvaluateRankingParams
 from shoplens.progress import say
 from shoplens.ranking.features import image_features
-from shoplens.ranking.judgements import TEST, TRAIN, read_judgements
+from shoplens.ranking.judgements import TEST, TRAIN, VALIDATION, read_judgements
 from shoplens.ranking.log_tasks import LogTasks, write_log_tasks
 from shoplens.ranking.modalities import TEXT, grid, runs_of
 from shoplens.ranking.pairs import preference_pairs, say_bias
 from shoplens.ranking.rankers import Plan, Rankers, train_rankers
 from shoplens.ranking.retrieval import inverted_index
+from shoplens.ranking.sessions import judged, sessions_of
 from shoplens.ranking.text import text_features, tokenise
 from shoplens.ranking.workers import Processes
 
@@ -79,6 +80,11 @@ def _read_log(data: Path, embed: Path, params: EvaluateRankingParams) -> Log | N
     judgements = read_judgements(data, ids)
     if judgements is None:
         return None
+    if not len(judgements.queries):
+        raise ShoplensError(
+            f"{FILE}: the query of every session is empty, so there is nothing to rank for; log what was typed, or "
+            "leave the file out"
+        )
     pairs = preference_pairs(judgements, TRAIN)
     if not len(pairs.better):
         raise ShoplensError(
@@ -91,6 +97,11 @@ def _read_log(data: Path, embed: Path, params: EvaluateRankingParams) -> Log | N
         raise ShoplensError(
             f"{FILE}: no test session has two results and a relevant one among them, so there is nothing to judge "
             "by; log more sessions, or leave the file out"
+        )
+    if not len(judged(sessions_of(judgements, VALIDATION)[0]).chosen):
+        say(
+            "ranking: no validation session has two results and a relevant one among them, so nothing is tuned or "
+            "chosen: all queries take text, at the first point of the grid"
         )
     tokens = tokenise(listings[c.TITLE], listings[c.TAGS])
     learnt = judgements.listing[np.repeat(judgements.part == TRAIN, np.diff(judgements.starts))]

@@ -53,8 +53,10 @@ def write_ranker(folder: Path, log: Log, rankers: Rankers, chosen: Sequence[Run]
     examples = []
     for query, run, weights in asked:
         found = candidates(log.collection.index, query)
-        found = found[np.unique(np.linspace(0, len(found) - 1, EXAMPLE_LISTINGS).astype(int))] if len(found) else found
-        scores = features.scores(run, weights, found).tolist() if len(found) else []
+        if not len(found):  # any listings check a server as well
+            found = np.arange(len(log.collection.listing_ids), dtype=np.int32)
+        found = found[np.unique(np.linspace(0, len(found) - 1, EXAMPLE_LISTINGS).astype(int))]
+        scores = features.scores(run, weights, found).tolist()
         ids = [log.collection.listing_ids[listing] for listing in found.tolist()]
         examples.append({"query": query, "listing_ids": ids, "scores": scores})
     write_json(folder / "examples.json", examples)
