@@ -50,6 +50,21 @@ def test_a_wrong_value_names_its_key(value: object, key: str) -> None:
         parse_params(value, "params.yaml")
 
 
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ({"l1": [-1]}, "p.yaml: evaluate-ranking.l1.0: Input should be greater than or equal to 0"),
+        ({"rates": []}, "p.yaml: evaluate-ranking.rates: has too few entries"),
+        ({"rate": 1}, "p.yaml: evaluate-ranking.rate: unknown key; did you mean 'rates'?"),
+        ({"steps": 10**20}, "p.yaml: evaluate-ranking.steps: Input should be less than or equal to 1000000"),
+    ],
+)
+def test_a_wrong_grid_is_told_in_one_line(section: dict[str, object], said: str) -> None:
+    with pytest.raises(ShoplensError) as caught:
+        parse_params({"evaluate-ranking": section}, "p.yaml")
+    assert str(caught.value) == said
+
+
 def test_every_stage_section_exists() -> None:
     for stage in STAGES:
         if stage.section:

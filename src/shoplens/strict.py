@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
 
 from shoplens.errors import ShoplensError
 
@@ -24,6 +25,7 @@ PLAIN = {
     "model_type": "must be keys with values",
     "dict_type": "must be keys with values",
     "tuple_type": "must be a list",
+    "too_short": "has too few entries",
 }
 """Words for YAML, where pydantic's are about Python."""
 
@@ -32,20 +34,28 @@ def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list
     """The keys allowed at `location` (the place of an unknown key) inside `model`, as far as types tell."""
     current: Any = model
     for part in location[:-1]:
-        fields = getattr(current, "model_fields", {})
+        fields = _by_key(current)
         if isinstance(part, int) or part not in fields:
             continue
         annotation = fields[part].annotation
         candidates = [annotation, *getattr(annotation, "__args__", ())]
         current = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), current)
-    fields = getattr(current, "model_fields", {})
-    return [field.alias or name for name, field in fields.items()]
+    return list(_by_key(current))
+
+
+def _by_key(model: Any) -> dict[str, FieldInfo]:
+    """A model's fields by what the file calls them."""
+    fields: dict[str, FieldInfo] = getattr(model, "model_fields", {})
+    return {field.alias or name: field for name, field in fields.items()}
 
 
 def describe_errors(error: ValidationError, model: type[BaseModel], source: str) -> list[str]:
     """One line a problem: file, key, what is wrong, and for an unknown key the nearest known one."""
     lines = []
-    for item in error.errors():
+    items = error.errors()
+    for item in items:
+        if item["type"] == "too_short" and any(item["loc"] == other["loc"][:-1] for other in items):
+            continue  # it is short of the entries that were wrong
         key = ".".join(str(part) for part in item["loc"]) or "(whole file)"
         message = PLAIN.get(item["type"], item["msg"])
         if item["type"] == "extra_forbidden":
