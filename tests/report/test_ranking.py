@@ -161,7 +161,8 @@ def test_what_the_real_stage_writes_is_shown(tmp_path, monkeypatch):
     assert page.row("candidate")[1:3] == ["all queries", "3 (100.0%)"]
     assert {"text", "photos", "text and photos", "FairPairs ordered right"} <= set(page.headings())
     assert "Close by text, far apart with photos" in page.text
-    assert "“stay” from the 90th to the 50th percentile" in page.text
+    # looks decide this query alone, so photos gain most there
+    assert "“number” from the 90th to the 50th percentile" in page.text
 
 
 def test_the_manual_explains_every_metric_and_every_setting():

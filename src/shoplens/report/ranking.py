@@ -14,6 +14,7 @@ from shoplens.files import read_json
 from shoplens.report.facts import thumbnail
 from shoplens.report.figures import Group, groups
 from shoplens.report.numbers import Estimate, finite, number
+from shoplens.report.results import FITTED
 from shoplens.report.verdict import MetricRow, estimate, metric_row
 
 MODALITIES = {"text": "text", "image": "photos", "multimodal": "text and photos"}
@@ -32,7 +33,6 @@ MEASURED = {
 }
 DRAWN = ("text_ndcg", "image_ndcg", "multimodal_ndcg", "ndcg", "unseen_text_ndcg", "unseen_multimodal_ndcg")
 LIFTED = ("image", "multimodal")
-FITTED = ("candidate", "baseline", "reference")
 
 
 @dataclass(frozen=True)
