@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -33,16 +33,7 @@ class Evidence:
 
     def named(self) -> dict[str, Path]:
         """Input name -> path, as in passports."""
-        return {
-            "policy": self.policy,
-            "prepare": self.prepare,
-            "train": self.train,
-            "champion": self.champion,
-            "evaluate-tasks": self.evaluate_tasks,
-            "evaluate-stars": self.evaluate_stars,
-            "evaluate-ranking": self.evaluate_ranking,
-            "package": self.package,
-        }
+        return {field.name.replace("_", "-"): getattr(self, field.name) for field in fields(self)}
 
 
 def measure(evidence: Evidence) -> Measurements:
@@ -66,9 +57,11 @@ def measure(evidence: Evidence) -> Measurements:
         _same(artifact, prepare, "data")
     split = read_json(evidence.prepare / "split.json")["hash"]
     metrics: dict[str, Measurement] = {}
+    evaluated = [tasks, stars]
     # Without a search log there are no ranking outcomes; a rule on them then fails, or is optional.
-    paths = [artifact.path / "outcomes.parquet" for artifact in (tasks, stars, ranking)]
-    outcomes = merge(read_outcomes(path) for path in paths if path.exists() or path.parent != ranking.path)
+    if (ranking.path / "outcomes.parquet").exists():
+        evaluated.append(ranking)
+    outcomes = merge(read_outcomes(artifact.path / "outcomes.parquet") for artifact in evaluated)
     for artifact in (tasks, stars, ranking, package):
         summary = read_json(artifact.path / "metrics.json")
         if summary.get("split", split) != split:
@@ -95,17 +88,7 @@ def collected(paths: Paths) -> tuple[Measurements, Policy]:
     Raises:
         ShoplensError: as `measure`, and if the policy is not valid.
     """
-    names = (
-        "policy",
-        "prepare",
-        "train",
-        "champion",
-        "evaluate-tasks",
-        "evaluate-stars",
-        "evaluate-ranking",
-        "package",
-    )
-    evidence = Evidence(*(paths.path(name) for name in names))
+    evidence = Evidence(*(paths.path(field.name.replace("_", "-")) for field in fields(Evidence)))
     return measure(evidence), read_policy(evidence.policy)
 
 
