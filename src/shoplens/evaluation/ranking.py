@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from shoplens.data.segments import make_room
 from shoplens.errors import ShoplensError
 from shoplens.evaluation.outcomes import Direction, Model, read_outcomes, summarise, write_outcomes
 from shoplens.evaluation.ranking_bundle import write_ranker
-from shoplens.evaluation.ranking_log import Collection, Features, Log, read_held_out
+from shoplens.evaluation.ranking_log import Collection, Features, HeldOut, Log, read_held_out
 from shoplens.evaluation.ranking_pictures import draw_pictures
 from shoplens.evaluation.ranking_scores import chosen_runs, score_runs, unscored
 from shoplens.evaluation.ranking_tables import counts, outcomes_of, queries_table, sessions_table, table_1
@@ -36,10 +37,10 @@ from shoplens.home import home
 from shoplens.params import EvaluateRankingParams
 from shoplens.progress import say
 from shoplens.ranking.features import image_features
-from shoplens.ranking.judgements import TEST, TRAIN, VALIDATION, read_judgements
+from shoplens.ranking.judgements import TEST, TRAIN, VALIDATION, Judgements, read_judgements
 from shoplens.ranking.log_tasks import LogTasks, write_log_tasks
 from shoplens.ranking.modalities import TEXT, grid, runs_of
-from shoplens.ranking.pairs import preference_pairs, say_bias
+from shoplens.ranking.pairs import Pairs, preference_pairs, say_bias
 from shoplens.ranking.rankers import Plan, Rankers, train_rankers
 from shoplens.ranking.retrieval import inverted_index
 from shoplens.ranking.sessions import judged, sessions_of
@@ -80,6 +81,38 @@ def _read_log(data: Path, embed: Path, params: EvaluateRankingParams) -> Log | N
     judgements = read_judgements(data, ids)
     if judgements is None:
         return None
+    pairs, tests = _split(judgements, np.array(splits_of(ids)) != "train")
+    tokens = tokenise(listings[c.TITLE], listings[c.TAGS])
+    learnt = judgements.listing[np.repeat(judgements.part == TRAIN, np.diff(judgements.starts))]
+    images, with_photos = _read_images(embed, ids, params)
+    encoders = tuple(model for model in ENCODERS if model in images)
+    diverged = tuple(model for model in encoders if not np.isfinite(images[model]).all())
+    for model in diverged:
+        say(f"ranking: the {model}'s embeddings are not finite, so it ranks nothing")
+    return Log(
+        collection=Collection(
+            ids,
+            [title or "" for title in listings[c.TITLE].to_pylist()],
+            inverted_index(tokens),
+            Features(text_features(tokens, listings[c.SHOP_ID], learnt), images),
+        ),
+        encoders=encoders,
+        diverged=diverged,
+        digest=read_json(embed / "embed.json")["candidate"],
+        with_photos=with_photos,
+        with_text=tokens.with_text(),
+        judgements=judgements,
+        pairs=pairs,
+        tests=tests,
+    )
+
+
+def _split(judgements: Judgements, unseen: NDArray[np.bool_]) -> tuple[Pairs, HeldOut]:
+    """What is learned from and what judges.
+
+    Raises:
+        ShoplensError: if there is nothing of either; for a log that has nothing to tune by, it is said.
+    """
     if not len(judgements.queries):
         raise ShoplensError(
             f"{FILE}: the query of every session is empty, so there is nothing to rank for; log what was typed, or "
@@ -92,7 +125,7 @@ def _read_log(data: Path, embed: Path, params: EvaluateRankingParams) -> Log | N
             "by side or of one fair_pair), so there is nothing to learn from; log more sessions, or leave the file out"
         )
     say_bias(pairs)
-    tests = read_held_out(judgements, preference_pairs(judgements, TEST), np.array(splits_of(ids)) != "train")
+    tests = read_held_out(judgements, preference_pairs(judgements, TEST), unseen)
     if not len(tests.judged.chosen):
         raise ShoplensError(
             f"{FILE}: no test session has two results and a relevant one among them, so there is nothing to judge "
@@ -103,12 +136,15 @@ def _read_log(data: Path, embed: Path, params: EvaluateRankingParams) -> Log | N
             "ranking: no validation session has two results and a relevant one among them, so nothing is tuned or "
             "chosen: all queries take text, at the first point of the grid"
         )
-    tokens = tokenise(listings[c.TITLE], listings[c.TAGS])
-    learnt = judgements.listing[np.repeat(judgements.part == TRAIN, np.diff(judgements.starts))]
-    text = text_features(tokens, listings[c.SHOP_ID], learnt)
+    return pairs, tests
+
+
+def _read_images(
+    embed: Path, ids: Sequence[str], params: EvaluateRankingParams
+) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.bool_]]:
+    """Image features of all listings by encoder, and which listings have a gallery, (L,)."""
     index = pq.read_table(embed / "listings.parquet")
     rows = pc.index_in(index["listing_id"], value_set=pa.array(ids, pa.string())).to_numpy()
-    encoders = tuple(model for model in ENCODERS if (embed / f"{model}.npy").is_file())
     images: dict[str, NDArray[np.float32]] = {
         model: image_features(
             np.load(embed / f"{model}.npy"),
@@ -118,23 +154,10 @@ def _read_log(data: Path, embed: Path, params: EvaluateRankingParams) -> Log | N
             centre=params.centre,
             scale=params.image_scale,
         )
-        for model in encoders
+        for model in ENCODERS
+        if (embed / f"{model}.npy").is_file()
     }
-    diverged = tuple(model for model in encoders if not np.isfinite(images[model]).all())
-    for model in diverged:
-        say(f"ranking: the {model}'s embeddings are not finite, so it ranks nothing")
-    titles = [title or "" for title in listings[c.TITLE].to_pylist()]
-    return Log(
-        Collection(ids, titles, inverted_index(tokens), Features(text, images)),
-        encoders,
-        diverged,
-        read_json(embed / "embed.json")["candidate"],
-        np.isin(np.arange(len(ids)), rows),
-        tokens.with_text(),
-        judgements,
-        pairs,
-        tests,
-    )
+    return images, np.isin(np.arange(len(ids)), rows)
 
 
 def _train(log: Log, params: EvaluateRankingParams) -> Rankers:
