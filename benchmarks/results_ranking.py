@@ -14,6 +14,7 @@ import argparse
 import datetime
 import os
 import sys
+import time
 from pathlib import Path
 
 from benchmarks.results import MEASURED, rendered, world_run
@@ -58,8 +59,6 @@ def measure_shuffled(work: Path, params: Params, seeds: list[int]) -> None:
 
 def measure_icons(work: Path, params: Params) -> None:
     """Part icons: one run on the import."""
-    import time
-
     from shoplens.importers.open_icons import import_open_icons
 
     data = work / "icons" / "data"
