@@ -7,7 +7,7 @@ timestamp[us, UTC]. Extra columns are ignored. An Arrow null means unknown.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -257,13 +257,14 @@ def read_images(data: Path) -> pa.Table:
     return _read(data, c.IMAGES_FILE, IMAGES)
 
 
-def read_search_log(data: Path) -> pa.Table | None:
-    """search_log.parquet, a row an impression; None if the data has none.
+def read_search_log(data: Path, columns: Sequence[str] = tuple(SEARCH_LOG)) -> pa.Table | None:
+    """Some or all columns of search_log.parquet, a row an impression; None if the data has none.
 
     Raises:
         ShoplensError: naming each missing column and each wrong type.
     """
-    return _read(data, c.SEARCH_LOG_FILE, SEARCH_LOG) if has_table(data, c.SEARCH_LOG_FILE) else None
+    wanted = {name: SEARCH_LOG[name] for name in columns}
+    return _read(data, c.SEARCH_LOG_FILE, wanted) if has_table(data, c.SEARCH_LOG_FILE) else None
 
 
 def read_labels(data: Path) -> pa.Table | None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from shoplens.contract import columns as c
 from shoplens.contract.findings import found_rows, raise_errors
-from shoplens.contract.tables import SEARCH_LOG, has_table, load_table
+from shoplens.contract.tables import has_table, read_search_log
 from shoplens.ranking.scoring import normalise_query
 
 FILE = c.SEARCH_LOG_FILE
@@ -129,8 +129,7 @@ def read_judgements(data: Path, listing_ids: Sequence[str]) -> Judgements | None
 
 
 def _column(data: Path, name: str) -> pa.ChunkedArray:
-    table, findings = load_table(data, FILE, {name: SEARCH_LOG[name]})
-    raise_errors(findings)
+    table = read_search_log(data, [name])
     assert table is not None
     return table[name]
 
