@@ -1,0 +1,70 @@
+"""The binarisation module: pooled features -> embedding and code (Pinterest, section 3.3.2).
+
+It is all that stands between the pooling and the task heads: an optional projection, GroupNorm, ReLU and dropout, the
+last row of the paper's Table 1 (sm + gn + r + dp: 256 groups, p = 0.5). A code is the sign of the activation before the
+ReLU (retrieval.codes); for a gallery, of that activation's mean over its photos. The sign of the mean after the ReLU
+would say nothing: one photo with a positive activation makes it positive.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from shoplens.errors import ShoplensError
+
+SMALLEST_GROUP = 2
+
+
+def check_groups(width: int, groups: int) -> None:
+    """Can an embedding of `width` dimensions be normalised in `groups` groups?
+
+    Raises:
+        ShoplensError: if the groups are unequal, or of one dimension: less its own mean, that is 0 for every photo.
+    """
+    fitting = [number for number in range(1, width // SMALLEST_GROUP + 1) if width % number == 0]
+    asked = f"an embedding of {width} dimensions cannot be normalised in {groups} groups: "
+    if groups < 1 or not fitting:
+        raise ShoplensError(f"{asked}there must be a group, of at least {SMALLEST_GROUP} dimensions")
+    closest = f"the closest number of groups that fits is {min(fitting, key=lambda number: abs(number - groups))}"
+    if width < SMALLEST_GROUP * groups:
+        raise ShoplensError(
+            f"{asked}a group of one dimension normalises to 0 for every photo; "
+            f"{groups} groups need a width of at least {SMALLEST_GROUP * groups}, and {closest}"
+        )
+    if width % groups:
+        raise ShoplensError(f"{asked}{width} is not a multiple of {groups}; {closest}")
+
+
+class EmbeddingModule(nn.Module):
+    """Optional linear projection, GroupNorm, ReLU, dropout. Photos do not influence each other.
+
+    In groups of two dimensions the two activations are each other's opposite (before the norm's own weights), so the
+    code of a group holds one bit of information, not two.
+    """
+
+    def __init__(self, features: int, *, width: int | None = None, groups: int = 256, dropout: float = 0.5) -> None:
+        """`features` come in; `width` is the embedding's, None: no projection, it is that of the features.
+
+        Raises:
+            ShoplensError: if the groups do not fit the width (see check_groups).
+        """
+        super().__init__()
+        self.width = features if width is None else width
+        check_groups(self.width, groups)
+        self.projection = nn.Identity() if width is None else nn.Linear(features, width)
+        self.norm = nn.GroupNorm(groups, self.width)
+        self.rectify = nn.Sequential(nn.ReLU(), nn.Dropout(dropout))
+
+    def activation(self, features: Tensor) -> Tensor:
+        """(N, features) -> (N, width), before the ReLU: what codes are the sign of."""
+        normalised: Tensor = self.norm(self.projection(features))
+        return normalised
+
+    def embedding(self, activation: Tensor) -> Tensor:
+        """What `activation` gave, (N, width) -> embeddings (N, width), at least 0; dropout in training only."""
+        rectified: Tensor = self.rectify(activation)
+        return rectified
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, features) -> embeddings (N, width)."""
+        return self.embedding(self.activation(features))
