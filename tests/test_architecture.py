@@ -18,6 +18,7 @@ ORDER = (
     "models",
     "training",
     "ranking",
+    "retrieval",
     "evaluation",
     "promotion",
     "serving",

@@ -1,0 +1,1 @@
+"""Binary codes, and exact nearest neighbours among floats and codes."""
