@@ -139,3 +139,14 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path, marks: Path) -
     while any(map(alive, workers)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(map(alive, workers))
+
+
+@pytest.mark.parametrize("keep", [0, 1, 100, 250], ids=lambda keep: f"{keep} bytes")
+def test_a_damaged_result_is_named_with_what_to_do(tmp_path: Path, marks: Path, keep: int) -> None:
+    run(Square(marks), tmp_path / "kept")
+    path = tmp_path / "kept/job-3.npz"
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(ShoplensError, match=r"job-3\.npz is damaged: delete it and run it again"):
+        run(Square(marks), tmp_path / "kept")
+    path.unlink()
+    assert run(Square(marks), tmp_path / "kept") == {f"job-{number}": number**2 for number in range(6)}

@@ -10,6 +10,7 @@ import io
 import os
 import signal
 import threading
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -56,7 +57,7 @@ class Processes:
             what: what is done, for the progress bar.
 
         Raises:
-            ShoplensError: if a worker process dies (out of memory).
+            ShoplensError: if a worker process dies (out of memory), or a result of an earlier run is damaged.
         """
         folder.mkdir(parents=True, exist_ok=True)
         missing = [name for name in jobs if not (folder / f"{name}.npz").exists()]
@@ -115,5 +116,8 @@ def _do(work: Work, path: Path, job: Any) -> None:
 
 
 def _read(path: Path) -> Results:
-    with np.load(path, allow_pickle=False) as arrays:
-        return dict(arrays)
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (zipfile.BadZipFile, ValueError, EOFError):
+        raise ShoplensError(f"{path} is damaged: delete it and run it again; other queries are kept") from None
