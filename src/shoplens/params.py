@@ -20,6 +20,7 @@ class WorldParams(StrictModel):
     star_signal: float = Field(1.0, ge=0, le=1)
     false_claims: float = Field(0.25, ge=0, le=1)
     sessions_per_listing: float = Field(6.0, ge=0)
+    products: int = Field(0, ge=0)
 
 
 class ValidateParams(StrictModel):

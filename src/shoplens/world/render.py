@@ -3,11 +3,11 @@
 import io
 import os
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,6 +17,7 @@ from shoplens.files import replacing_folder
 from shoplens.params import WorldParams
 from shoplens.progress import progress
 from shoplens.world.gallery import LONGEST, SHORTEST, Photo, photos
+from shoplens.world.image_sources import SOURCES, ProductPhoto, labels_table, product_photos
 from shoplens.world.listing import Listing, draw_listing
 from shoplens.world.search_log import search_log
 from shoplens.world.tables import HOLDOUT, LEVELS, TASKS
@@ -24,14 +25,15 @@ from shoplens.world.tables import HOLDOUT, LEVELS, TASKS
 SHARD = 2000
 """A tar is closed at the first listing that fills it with this many photos."""
 CHUNK = 40
-"""Listings a worker renders at a time."""
+"""Listings or products a worker renders at a time."""
 ALONE = 400
-"""Up to this many listings, starting workers costs more than it saves."""
+"""Up to this many of them, starting workers costs more than it saves."""
+Rendered = TypeVar("Rendered")
 _ARROW = {"binary": pa.bool_(), "multiclass": pa.string(), "regression": pa.float64()}
 
 
-def dataset_yaml() -> dict[str, Any]:
-    """The content of dataset.yaml."""
+def dataset_yaml(sources: bool = False) -> dict[str, Any]:
+    """The content of dataset.yaml, with the image sources or without."""
     return {
         "name": "demo-marketplace",
         "contract": 1,
@@ -39,6 +41,7 @@ def dataset_yaml() -> dict[str, Any]:
         "holdout": {"name": HOLDOUT, "kind": "multiclass", "levels": list(LEVELS)},
         "slices": ["market"],
         "gallery": {"min": SHORTEST, "max": LONGEST},
+        **({"sources": SOURCES} if sources else {}),
         "licence": "CC0-1.0",
     }
 
@@ -69,16 +72,25 @@ def _render(job: tuple[list[int], WorldParams]) -> list[tuple[str, list[Photo]]]
     return [(listing.listing_id, list(photos(listing, params))) for listing in listings]
 
 
-def _rendered(listings: list[Listing], params: WorldParams, workers: int) -> Iterator[tuple[str, list[Photo]]]:
-    """(listing id, photos) in the order of `listings`, rendered by `workers` processes."""
-    numbers = [listing.number for listing in listings]
+def _render_products(job: tuple[list[int], WorldParams]) -> list[list[ProductPhoto]]:
+    numbers, params = job
+    return [list(product_photos(params.seed, number)) for number in numbers]
+
+
+def _mapped(
+    render: Callable[[tuple[list[int], WorldParams]], list[Rendered]],
+    numbers: list[int],
+    params: WorldParams,
+    workers: int,
+) -> Iterator[Rendered]:
+    """What `render` makes of each number, in the order given, by `workers` processes."""
     jobs = [(numbers[start : start + CHUNK], params) for start in range(0, len(numbers), CHUNK)]
     if workers == 1 or len(numbers) <= ALONE:
         for job in jobs:
-            yield from _render(job)
+            yield from render(job)
         return
     with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool:
-        for chunk in pool.map(_render, jobs):
+        for chunk in pool.map(render, jobs):
             yield from chunk
 
 
@@ -112,29 +124,49 @@ class _Shards:
             self._tar = None
 
 
+def _draw_products(params: WorldParams, workers: int) -> tuple[list[ProductPhoto], pa.Table]:
+    """The photos of the image sources that have a label, by image id, and labels.parquet."""
+    rendered = _mapped(_render_products, list(range(params.products)), params, workers)
+    found = progress(rendered, "rendering products", total=params.products, unit="product")
+    drawn = [photo for photos_of_one in found for photo in photos_of_one]
+    labels = labels_table(params.seed, drawn)
+    used = set(labels["image_id"].to_pylist())
+    return sorted((x for x in drawn if x.photo.image_id in used), key=lambda x: x.photo.image_id), labels
+
+
 def render_world(out: Path, params: WorldParams, workers: int | None = None) -> None:
     """Render the demo marketplace into the contract folder `out`, replacing it whole.
 
     Args:
-        out: the folder to write: dataset.yaml, listings.parquet, images.parquet, images/NNN.tar and, unless
-            `sessions_per_listing` is 0, search_log.parquet.
+        out: the folder to write: dataset.yaml, listings.parquet, images.parquet, images/NNN.tar, unless
+            `sessions_per_listing` is 0 search_log.parquet, and unless `products` is 0 labels.parquet.
         params: seed, size and knobs. Equal parameters give equal bytes (same Pillow and numpy), whatever `workers`.
         workers: processes to render with; None for one a processor.
     """
     listings = draw_listings(params)
     rows: dict[str, list[Any]] = {name: [] for name in ("image_id", "listing_id", "path", "width", "height", "domain")}
+    workers = workers or os.cpu_count() or 1
+
+    def write(photos_of_one: list[Photo], listing_id: str | None, domain: str) -> None:
+        for photo, path in zip(photos_of_one, shards.add(photos_of_one), strict=True):
+            row = (photo.image_id, listing_id, path, photo.width, photo.height, domain)
+            for name, value in zip(rows, row, strict=True):
+                rows[name].append(value)
+
     with replacing_folder(out) as folder:
         (folder / "images").mkdir()
         shards = _Shards(folder / "images")
         try:
-            rendered = _rendered(listings, params, workers or os.cpu_count() or 1)
+            rendered = _mapped(_render, [listing.number for listing in listings], params, workers)
             for listing_id, gallery in progress(rendered, "rendering listings", total=len(listings), unit="listing"):
                 # By image id, so that a photo's place in the tar does not tell which scene it shows.
-                ordered = sorted(gallery, key=lambda photo: photo.image_id)
-                for photo, path in zip(ordered, shards.add(ordered), strict=True):
-                    row = (photo.image_id, listing_id, path, photo.width, photo.height, "catalogue")
-                    for name, value in zip(rows, row, strict=True):
-                        rows[name].append(value)
+                write(sorted(gallery, key=lambda photo: photo.image_id), listing_id, "catalogue")
+            if params.products:
+                shards.close()  # Photos of products have tars of their own, and no product's photos lie together.
+                products, labels = _draw_products(params, workers)
+                pq.write_table(labels, folder / "labels.parquet")
+                for photo in products:
+                    write([photo.photo], None, photo.domain)
         finally:
             shards.close()
         schema = pa.schema(
@@ -145,4 +177,6 @@ def render_world(out: Path, params: WorldParams, workers: int | None = None) -> 
         log = search_log(params, listings)
         if log is not None:
             pq.write_table(log, folder / "search_log.parquet")
-        (folder / "dataset.yaml").write_text(yaml.safe_dump(dataset_yaml(), sort_keys=False), encoding="utf-8")
+        (folder / "dataset.yaml").write_text(
+            yaml.safe_dump(dataset_yaml(params.products > 0), sort_keys=False), encoding="utf-8"
+        )
