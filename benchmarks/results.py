@@ -80,8 +80,8 @@ def measure_gate(work: Path, params: Params, seed: int, candidates: int) -> None
         write_json(work / "gate.json", {"world": seed, "baseline": params.train.seed, "decisions": decisions})
 
 
-def measure_icons(work: Path, params: Params) -> None:
-    """Part icons: one run on the import, named in icons.json."""
+def icons_run(work: Path, params: Params) -> Run:
+    """The run on the open-icons import, measured."""
     from shoplens.importers.open_icons import import_open_icons
 
     data, note = work / "icons" / "data", work / "icons" / "data.json"
@@ -93,6 +93,12 @@ def measure_icons(work: Path, params: Params) -> None:
         write_json(note, code)
     run = Run(work, data, work / "icons" / "run", params)
     run.ensure(*MEASURED)
+    return run
+
+
+def measure_icons(work: Path, params: Params) -> None:
+    """Part icons: one run on the import, named in icons.json."""
+    run = icons_run(work, params)
     write_json(work / "icons.json", {"run": str(run.folder.relative_to(work))})
 
 

@@ -17,9 +17,9 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.results import MEASURED, rendered, world_run
+from benchmarks.results import MEASURED, icons_run, rendered, world_run
 from benchmarks.results_ranking_page import write_page
-from benchmarks.runs import ROOT, SEARCH_RULES, Run, record_seconds, rules_commit, world_seed
+from benchmarks.runs import ROOT, SEARCH_RULES, Run, rules_commit, world_seed
 from benchmarks.shuffled import shuffle_training
 from shoplens.errors import ShoplensError
 from shoplens.files import read_json, write_json
@@ -59,15 +59,7 @@ def measure_shuffled(work: Path, params: Params, seeds: list[int]) -> None:
 
 def measure_icons(work: Path, params: Params) -> None:
     """Part icons: one run on the import."""
-    from shoplens.importers.open_icons import import_open_icons
-
-    data = work / "icons" / "data"
-    if not data.is_dir():
-        start = time.perf_counter()
-        import_open_icons(data)
-        record_seconds(work, "icons/data", time.perf_counter() - start)
-    run = Run(work, data, work / "icons" / "run", params)
-    run.ensure(*MEASURED)
+    run = icons_run(work, params)
     write_json(work / "ranking-icons.json", [{"seed": 0, "run": str(run.folder.relative_to(work))}])
 
 
