@@ -14,7 +14,6 @@ import argparse
 import datetime
 import os
 import sys
-import time
 from pathlib import Path
 
 from benchmarks.results import MEASURED, icons_run, rendered, world_run
