@@ -1,5 +1,6 @@
 """labels.parquet of the demo: three sources, valid by the contract, disjoint roles, nothing that gives a label away."""
 
+import tarfile
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -18,7 +19,7 @@ from shoplens.world.image_sources import labels_table, plan, product_photos
 from shoplens.world.products import CATEGORIES, camera_classes, draw_product, instance_label
 from shoplens.world.render import render_world
 
-PARAMS = WorldParams(listings=20, seed=6, sessions_per_listing=0, products=150)
+PARAMS = WorldParams(listings=20, seed=6, sessions_per_listing=0, products=120)
 Rows = list[dict[str, object]]
 
 
@@ -67,15 +68,11 @@ def test_a_valid_contract_folder_with_three_sources_and_the_four_tasks_of_the_pa
     assert {x.check for x in found} <= {"class-single"}
 
 
-def test_without_products_there_are_no_sources(tmp_path: Path) -> None:
-    render_world(tmp_path / "data", PARAMS.model_copy(update={"products": 0}), workers=1)
-    assert read_labels(tmp_path / "data") is None and read_spec(tmp_path / "data").sources == ()
-
-
-def test_the_marketplace_is_the_same_with_and_without_products(world: Path, tmp_path: Path) -> None:
+def test_without_products_there_are_no_sources_and_the_marketplace_is_the_same(world: Path, tmp_path: Path) -> None:
     render_world(tmp_path / "data", PARAMS.model_copy(update={"products": 0}), workers=1)
     for name in ("listings.parquet", "images/000.tar"):
         assert (tmp_path / "data" / name).read_bytes() == (world / name).read_bytes()
+    assert read_labels(tmp_path / "data") is None and read_spec(tmp_path / "data").sources == ()
     images = read_images(world)
     assert images.filter(pc.is_valid(images["listing_id"])).equals(read_images(tmp_path / "data"))
 
@@ -182,8 +179,12 @@ def test_ids_order_size_and_place_in_the_tar_tell_nothing(
 ) -> None:
     """Within a kind of photo; that scenes are larger than products is no secret."""
     images = [row for row in read_images(world).to_pylist() if row["listing_id"] is None]
-    assert [row["path"] for row in images] == sorted(row["path"] for row in images), "tars are in the order of the ids"
-    order = {row["image_id"]: place for place, row in enumerate(images)}
+    stored = []
+    for shard in sorted({row["path"].split("::")[0] for row in images}):
+        with tarfile.open(world / shard) as tar:
+            stored += [name.split(".")[0] for name in tar.getnames()]
+    assert stored == sorted(stored) == [row["image_id"] for row in images], "of products alone, in the order of the ids"
+    order = {image_id: place for place, image_id in enumerate(stored)}
     size = {row["image_id"]: row["width"] * row["height"] for row in images}
     for source in ("flashlight", "lens", "shop_the_look"):
         ids = sorted(str(x) for x in values(of(labels, source=source), "image_id") if size[x] < 96 * 192)
@@ -192,7 +193,7 @@ def test_ids_order_size_and_place_in_the_tar_tell_nothing(
             for value in ([p.category for p in products], [p.style for p in products], [p.colour for p in products],
                           [p.number for p in products], [p.role == "train" for p in products]):  # fmt: skip
                 assert abs(np.corrcoef(np.array(clue, float), np.array(value, float))[0, 1]) < 5 / np.sqrt(len(ids))
-    neighbours = [product_of[a["image_id"]] == product_of[b["image_id"]] for a, b in pairwise(images)]
+    neighbours = [product_of[a] == product_of[b] for a, b in pairwise(stored)]
     assert np.mean(neighbours) < 0.03
 
 
