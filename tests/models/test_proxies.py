@@ -196,3 +196,16 @@ def test_a_resumed_bank_draws_on_as_if_nothing_had_happened(tmp_path: Path) -> N
     resumed.bank.load_state_dict(first.bank.state_dict())
     train(resumed, slice(7, 12))
     assert torch.equal(resumed.bank.read(np.arange(500)), straight.bank.read(np.arange(500)))
+
+
+def test_every_step_samples_afresh_by_the_seed(tmp_path: Path) -> None:
+    head, again = (softmax_of(tmp_path, classes=500, samples=20) for _ in range(2))
+    targets = torch.tensor([3])
+    drawn = []
+    for _ in range(5):
+        rows = head.draw(targets, CPU)
+        assert torch.equal(rows, again.draw(targets, CPU))
+        drawn.append(rows)
+        head.update(0.0)
+        again.update(0.0)
+    assert not any(torch.equal(one, other) for one, other in combinations(drawn, 2))

@@ -54,7 +54,7 @@ class Place:
 
 @dataclass(frozen=True)
 class _Step:
-    """Rows on their way: classes (S,), their (S, K, dim) copy on the device, and the leaf of the graph in it."""
+    """Rows on their way: classes (S,), their (S, K, dim) copy on the device, and the graph's leaf (S, dim)."""
 
     classes: Tensor
     held: Tensor
@@ -124,7 +124,7 @@ class ProxyBank:
             main = torch.cuda.current_stream(device)
             main.wait_stream(side)
             held.record_stream(main)
-        leaf = held[:, 0].requires_grad_()
+        leaf = held[:, 0].contiguous().requires_grad_()  # the matrix products of a strided view cost more than the copy
         self._step = _Step(torch.from_numpy(classes), held, leaf)
         return leaf
 
@@ -137,15 +137,17 @@ class ProxyBank:
         step, self._step = self._step, None
         if step is None or step.leaf.grad is None:
             return
-        with torch.no_grad():
-            rows = step.held.detach()[:, 0]
-            change = step.leaf.grad.add_(rows, alpha=self._sgd.weight_decay)
-            if self._sgd.rule == "lazy":
-                rows.sub_(step.held.detach()[:, 1].mul_(self._sgd.momentum).add_(change), alpha=rate)
-            else:
-                rows.sub_(change, alpha=rate / (1 - self._sgd.momentum))
+        held = step.held
+        rows = held[:, 0]
+        change = step.leaf.grad.add_(rows, alpha=self._sgd.weight_decay)
+        if self._sgd.rule == "lazy":
+            velocities = held[:, 1]
+            torch.add(change, velocities, alpha=self._sgd.momentum, out=velocities)
+            rows.sub_(velocities, alpha=rate)
+        else:
+            rows.sub_(change, alpha=rate / (1 - self._sgd.momentum))
         self._done[step.classes.numpy()] = self.steps
-        self._send(step.classes, step.held.detach())
+        self._send(step.classes, held)
 
     def _current(self, classes: np.ndarray, device: torch.device, side: torch.cuda.Stream | None) -> Tensor:
         """Rows, and velocities, as of now: (n, K, dim) on the device, ready on `side`."""
