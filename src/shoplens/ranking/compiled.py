@@ -1,4 +1,4 @@
-"""Loops compiled to machine code (numba), kept on disk between processes."""
+"""Loops compiled to machine code (numba), kept on disk between processes where there is a place to write to."""
 
 from __future__ import annotations
 
@@ -15,9 +15,16 @@ def compiled(function: Function) -> Function:
 
     numba looks for changes in the function's own file only: kernels that call each other live in one module.
     """
-    return cast(Function, numba.njit(cache=True, nogil=True)(function))
+    return _njit(function, set())
 
 
 def reassociating(function: Function) -> Function:
     """Like `compiled`, but sums may be reordered to fill vector registers; NaN and infinity keep their meaning."""
-    return cast(Function, numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})(function))
+    return _njit(function, {"reassoc", "contract", "nsz"})
+
+
+def _njit(function: Function, fastmath: set[str]) -> Function:
+    try:
+        return cast(Function, numba.njit(cache=True, nogil=True, fastmath=fastmath)(function))
+    except RuntimeError:  # neither beside the module nor in the user's folder may anything be kept: compile each time
+        return cast(Function, numba.njit(nogil=True, fastmath=fastmath)(function))
