@@ -8,7 +8,7 @@ import importlib
 from benchmarks.timing import Row, machine, table
 from shoplens.progress import progress
 
-NAMES = ("ragged", "cache", "duplicates", "ranking", "retrieval")
+NAMES = ("ragged", "cache", "duplicates", "ranking", "retrieval", "proxies")
 
 
 def main() -> None:
