@@ -53,15 +53,15 @@ def world_run(work: Path, params: Params, seed: int) -> Run:
     return Run(work, data, data.parent / "run", params)
 
 
-def measure_stars(work: Path, params: Params, seeds: list[int]) -> None:
-    """Part stars: the folders of one run a world, listed in stars.json."""
+def measure_worlds(work: Path, params: Params, seeds: list[int], name: str) -> None:
+    """The folders of one run a world, listed in NAME.json after each."""
     runs = []
     for number, seed in enumerate(seeds, start=1):
-        say(f"World {number} of {len(seeds)} (seed {seed})")
+        say(f"{name}: world {number} of {len(seeds)} (seed {seed})")
         run = world_run(work, params, seed)
         run.ensure(*MEASURED)
         runs.append({"seed": seed, "run": str(run.folder.relative_to(work))})
-        write_json(work / "stars.json", runs)
+        write_json(work / f"{name}.json", runs)
 
 
 def measure_gate(work: Path, params: Params, seed: int, candidates: int) -> None:
@@ -131,7 +131,7 @@ def main() -> None:
         seeds = [world_seed(commit, number, trial) for number in range(1, arguments.worlds + 1)]
         for part in arguments.only or PARTS:
             if part == "stars":
-                measure_stars(work, params, seeds)
+                measure_worlds(work, params, seeds, part)
             if part == "gate":
                 measure_gate(work, params, seeds[0], arguments.seeds)
             if part == "icons":

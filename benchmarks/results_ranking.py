@@ -16,7 +16,7 @@ import os
 import sys
 from pathlib import Path
 
-from benchmarks.results import MEASURED, icons_run, rendered, world_run
+from benchmarks.results import MEASURED, icons_run, measure_worlds, rendered, world_run
 from benchmarks.results_ranking_page import write_page
 from benchmarks.runs import ROOT, SEARCH_RULES, Run, rules_commit, world_seed
 from benchmarks.shuffled import shuffle_training
@@ -26,17 +26,6 @@ from shoplens.params import Params, read_params
 from shoplens.progress import say
 
 PARTS = ("table", "truthful", "shuffled", "icons")
-
-
-def measure_worlds(work: Path, params: Params, seeds: list[int], name: str) -> None:
-    """Parts table and truthful: the folders of one run a world, listed in NAME.json."""
-    runs = []
-    for number, seed in enumerate(seeds, start=1):
-        say(f"{name}: world {number} of {len(seeds)} (seed {seed})")
-        run = world_run(work, params, seed)
-        run.ensure(*MEASURED)
-        runs.append({"seed": seed, "run": str(run.folder.relative_to(work))})
-        write_json(work / f"ranking-{name}.json", runs)
 
 
 def measure_shuffled(work: Path, params: Params, seeds: list[int]) -> None:
@@ -86,9 +75,9 @@ def main() -> None:
         truthful = params.model_copy(update={"world": params.world.model_copy(update={"false_claims": 0.0})})
         for part in arguments.only or PARTS:
             if part == "table":
-                measure_worlds(work, params, seeds, part)
+                measure_worlds(work, params, seeds, f"ranking-{part}")
             if part == "truthful":
-                measure_worlds(work, truthful, seeds, part)
+                measure_worlds(work, truthful, seeds, f"ranking-{part}")
             if part == "shuffled":
                 measure_shuffled(work, params, seeds)
             if part == "icons":
