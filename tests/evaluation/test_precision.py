@@ -1,40 +1,75 @@
-"""P@1 and Avg P@20 equal ranx's precision and a sum by hand; queries without a match and reachable maxima."""
+"""P@1 and Avg P@20 equal ranx's precision and a sum by hand; several labels, the query itself, reachable maxima."""
+
+import itertools
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles.retrieval import mean_precision_by_loops, mean_precision_by_ranx
+from scipy.sparse import csr_array
 
-from shoplens.evaluation.precision import DISTRACTOR, mean_precision, retrieval_precision
+from shoplens.evaluation.precision import NOTHING, label_matrix, mean_precision, retrieval_precision
+
+DISTRACTOR = -1
+
+
+def matrix(labels: list[set[int]], width: int = 12) -> csr_array:
+    """The label matrix of rows with these labels."""
+    pairs = [(row, label) for row, found in enumerate(labels) for label in found]
+    rows, columns = np.array(pairs, int).reshape(-1, 2).T
+    return label_matrix(rows, columns, (len(labels), width))
+
+
+def single(labels: np.ndarray) -> csr_array:
+    """The label matrix of rows with one label each; DISTRACTOR: none."""
+    return matrix([{int(label)} - {DISTRACTOR} for label in labels])
 
 
 @st.composite
-def results(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Neighbours of up to 8 queries, their labels, those of a corpus of up to 60 rows: few classes, and distractors."""
+def results(draw: st.DrawFn) -> tuple[np.ndarray, list[set[int]], list[set[int]], np.ndarray]:
+    """Neighbours of up to 8 queries with one to three labels in up to 60 rows with none to three, and which row is the
+    query itself."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     corpus, count, depth = draw(st.integers(1, 60)), draw(st.integers(0, 8)), draw(st.sampled_from([20, 33]))
+    own = np.where(rng.random(count) < 0.5, rng.integers(0, corpus, count), NOTHING)
     order = rng.permuted(np.tile(np.arange(corpus), (count, 1)), axis=1)
-    return order[:, :depth], rng.integers(0, 7, count), rng.integers(DISTRACTOR, draw(st.integers(0, 6)), corpus)
+    later = np.argsort(order == own[:, None], axis=1, kind="stable")
+    order = np.take_along_axis(order, later, axis=1)
+    order[order == own[:, None]] = NOTHING
+    few = draw(st.integers(1, 7))
+
+    def sets(rows: int, least: int) -> list[set[int]]:
+        return [set(rng.integers(0, few, rng.integers(least, 4)).tolist()) for _ in range(rows)]
+
+    return order[:, :depth], sets(count, 1), sets(corpus, 0), own
 
 
 @given(results())
 @settings(deadline=None)
 def test_scores_equal_sums_by_hand_and_stay_below_what_is_reachable(
-    case: tuple[np.ndarray, np.ndarray, np.ndarray],
+    case: tuple[np.ndarray, list[set[int]], list[set[int]], np.ndarray],
 ) -> None:
-    neighbours, queries, labels = case
-    found = retrieval_precision(neighbours, queries, labels)
-    hits = [[labels[row] == query for row in rows] for rows, query in zip(neighbours, queries, strict=True)]
-    relevant = [int((labels == query).sum()) for query in queries]
-    assert found.p_at_1 == pytest.approx([mean_precision_by_loops(row, 1) for row in hits])
-    assert found.avg_p_at_20 == pytest.approx([mean_precision_by_loops(row, 20) for row in hits])
+    neighbours, queries, labels, own = case
+    found = retrieval_precision(neighbours, matrix(queries), matrix(labels), own)
+    hits = [
+        [row != NOTHING and bool(labels[row] & query) for row in rows]
+        for rows, query in zip(neighbours, queries, strict=True)
+    ]
+    relevant = [
+        sum(bool(row & query) for place, row in enumerate(labels) if place != mine)
+        for query, mine in zip(queries, own, strict=True)
+    ]
+    assert found.hits.tolist() == [list(row) for row in hits]
+    for metric, depth in (("p_at_1", 1), ("avg_p_at_20", 20)):
+        assert found.score(metric) == pytest.approx([mean_precision_by_loops(row, depth) for row in hits])
+        best = [mean_precision_by_loops([True] * count, depth) for count in relevant]
+        assert found.best(metric) == pytest.approx(best)
+        assert (found.score(metric) <= found.best(metric) + 1e-12).all()
+        assert (found.chance(metric) <= found.best(metric) + 1e-12).all()
     assert found.relevant.tolist() == relevant
+    assert found.searched.tolist() == [len(labels) - (mine != NOTHING) for mine in own]
     assert found.unmatched == relevant.count(0)
-    assert found.best_p_at_1.tolist() == [float(count > 0) for count in relevant]
-    assert found.best_avg_p_at_20 == pytest.approx([mean_precision_by_loops([True] * count, 20) for count in relevant])
-    assert (found.p_at_1 <= found.best_p_at_1).all()
-    assert (found.avg_p_at_20 <= found.best_avg_p_at_20).all()
 
 
 def test_scores_equal_ranx() -> None:
@@ -42,10 +77,31 @@ def test_scores_equal_ranx() -> None:
     labels, queries = rng.integers(DISTRACTOR, 12, 500), rng.integers(0, 12, 200)
     neighbours = rng.permuted(np.tile(np.arange(500), (200, 1)), axis=1)[:, :25]
     relevant = [np.flatnonzero(labels == query).tolist() for query in queries]
-    found = retrieval_precision(neighbours, queries, labels)
-    assert found.p_at_1 == pytest.approx(mean_precision_by_ranx(neighbours, relevant, 1), abs=1e-12)
-    assert found.avg_p_at_20 == pytest.approx(mean_precision_by_ranx(neighbours, relevant, 20), abs=1e-12)
-    assert found.avg_p_at_20.mean() > 0.05
+    found = retrieval_precision(neighbours, single(queries), single(labels))
+    assert found.score("p_at_1") == pytest.approx(mean_precision_by_ranx(neighbours, relevant, 1), abs=1e-12)
+    assert found.score("avg_p_at_20") == pytest.approx(mean_precision_by_ranx(neighbours, relevant, 20), abs=1e-12)
+    assert found.score("avg_p_at_20").mean() > 0.05
+
+
+@pytest.mark.parametrize("corpus", [1, 3, 5])
+def test_chance_is_the_mean_over_all_orders(corpus: int) -> None:
+    labels = matrix([{1}, {2}, {1, 2}, set(), {3}][:corpus])
+    orders = np.array(list(itertools.permutations(range(corpus))))
+    queries = matrix([{1}] * len(orders))
+    found = retrieval_precision(orders, queries, labels)
+    for metric in ("p_at_1", "avg_p_at_20"):
+        assert found.chance(metric) == pytest.approx(np.full(len(orders), found.score(metric).mean()))
+
+
+def test_chance_leaves_the_query_itself_out() -> None:
+    found = retrieval_precision(np.array([[1, 2, NOTHING]]), matrix([{1}]), matrix([{1}, {1}, set()]), np.array([0]))
+    assert found.chance("p_at_1").tolist() == [0.5]
+
+
+def test_a_corpus_of_nothing_but_the_query_itself_has_no_chance() -> None:
+    found = retrieval_precision(np.array([[NOTHING]]), matrix([{1}]), matrix([{1}]), np.array([0]))
+    assert found.chance("avg_p_at_20").tolist() == found.best("avg_p_at_20").tolist() == [0.0]
+    assert found.unmatched == 1
 
 
 def test_an_earlier_hit_counts_for_more() -> None:
@@ -58,31 +114,41 @@ def test_an_earlier_hit_counts_for_more() -> None:
 
 
 def test_a_query_without_a_match_scores_0_stays_and_is_counted() -> None:
-    labels = np.array([0, 0, DISTRACTOR, 3])
+    labels = single(np.array([0, 0, DISTRACTOR, 3]))
     neighbours = np.tile(np.arange(4), (3, 1))
-    found = retrieval_precision(neighbours, np.array([0, 2, 9]), labels)
-    assert found.p_at_1.tolist() == [1.0, 0.0, 0.0]
-    assert found.best_p_at_1.tolist() == [1.0, 0.0, 0.0]
-    assert found.best_avg_p_at_20[1:].tolist() == [0.0, 0.0]
+    found = retrieval_precision(neighbours, single(np.array([0, 2, 9])), labels)
+    assert found.score("p_at_1").tolist() == [1.0, 0.0, 0.0]
+    assert found.best("p_at_1").tolist() == [1.0, 0.0, 0.0]
+    assert found.best("avg_p_at_20")[1:].tolist() == [0.0, 0.0]
     assert found.relevant.tolist() == [2, 0, 0]
     assert found.unmatched == 2
 
 
+def test_a_photo_with_two_labels_is_one_relevant_row() -> None:
+    neighbours = np.array([[0, 1, 2]])
+    found = retrieval_precision(neighbours, matrix([{4, 5}]), matrix([{4, 5}, {5}, {6}]))
+    assert found.hits.tolist() == [[True, True, False]]
+    assert found.relevant.tolist() == [2]
+
+
 def test_the_first_results_of_a_small_corpus_are_divided_by_20_all_the_same() -> None:
-    found = retrieval_precision(np.array([[1, 0, 2]]), np.array([5]), np.array([5, 5, 5]))
-    assert found.avg_p_at_20 == pytest.approx([(3 + sum(3 / k for k in range(4, 21))) / 20])
-    assert found.avg_p_at_20.tolist() == found.best_avg_p_at_20.tolist()
+    found = retrieval_precision(np.array([[1, 0, 2]]), matrix([{5}]), matrix([{5}, {5}, {5}]))
+    assert found.score("avg_p_at_20") == pytest.approx([(3 + sum(3 / k for k in range(4, 21))) / 20])
+    assert found.score("avg_p_at_20").tolist() == found.best("avg_p_at_20").tolist()
 
 
 @pytest.mark.parametrize(
-    ("neighbours", "queries", "said"),
+    ("neighbours", "queries", "own", "said"),
     [
-        (np.zeros((2, 19), int), [0, 0], "results of shape"),
-        (np.zeros((1, 20), int), [0, 0], "results of shape"),
-        (np.full((2, 20), -1), [0, 0], "not corpus rows"),
-        (np.zeros((2, 20), int), [0, DISTRACTOR], "without a label"),
+        (np.zeros((2, 19), int), [{0}, {0}], [NOTHING] * 2, "results of shape"),
+        (np.zeros((1, 20), int), [{0}, {0}], [NOTHING] * 2, "results of shape"),
+        (np.full((2, 20), 30), [{0}, {0}], [NOTHING] * 2, "not corpus rows"),
+        (np.zeros((2, 20), int), [{0}, set()], [NOTHING] * 2, "without a label"),
+        (np.zeros((2, 20), int), [{0}, {0}], [NOTHING, 0], "among its own results"),
     ],
 )
-def test_results_that_do_not_fit_are_refused(neighbours: np.ndarray, queries: list[int], said: str) -> None:
+def test_results_that_do_not_fit_are_refused(
+    neighbours: np.ndarray, queries: list[set[int]], own: list[int], said: str
+) -> None:
     with pytest.raises(ValueError, match=said):
-        retrieval_precision(neighbours, np.array(queries), np.zeros(30, int))
+        retrieval_precision(neighbours, matrix(queries), single(np.zeros(30, int)), np.array(own))
