@@ -43,22 +43,30 @@ def decode(content: bytes) -> Image.Image:
     return upright.convert("RGB")
 
 
-def to_pixels(content: bytes, size: int, short_side: int | None = None) -> np.ndarray:
-    """Decode a photo and bring it to `size` x `size`.
+def to_pixels(
+    content: bytes, size: int, short_side: int | None = None, box: tuple[float, float, float, float] | None = None
+) -> np.ndarray:
+    """Decode a photo, cut out a crop if one is meant, and bring it to `size` x `size`.
 
     Args:
         content: the file's bytes.
         size: side of the result.
         short_side: None squashes the whole photo to the square (Booking, section 3.2: "resized using bilinear
             interpolation to 224 x 224"); a number scales the shorter side to it and crops the centre.
+        box: x0, y0, x1, y1 of the crop as fractions of the upright photo from its top left; None: all of it.
 
     Returns:
         uint8 array of shape (size, size, 3), RGB.
 
     Raises:
-        BadPhoto: if the photo cannot be decoded.
+        BadPhoto: if the photo cannot be decoded, or the box has no pixel.
     """
     image = decode(content)
+    if box is not None:
+        corners = [round(part * side) for part, side in zip(box, (*image.size, *image.size), strict=True)]
+        if not (0 <= corners[0] < corners[2] <= image.width and 0 <= corners[1] < corners[3] <= image.height):
+            raise BadPhoto(f"the box {box} has no pixel of {image.width}x{image.height}, or leaves them")
+        image = image.crop((corners[0], corners[1], corners[2], corners[3]))
     if short_side is not None:
         scale = short_side / min(image.size)
         image = image.resize(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,26 +19,33 @@ from shoplens.errors import ShoplensError
 T = TypeVar("T")
 
 
-def map_photos(function: Callable[[str], T], paths: Sequence[str]) -> list[T]:
-    """Apply a function to each photo path, in order, on as many threads as there are cores.
+def map_photos(function: Callable[..., T], paths: Sequence[str], *others: Iterable[Any]) -> list[T]:
+    """Apply a function to each photo path (and what `others` hold beside it), in order, on a thread a core.
 
     Raises:
         ShoplensError: if a photo cannot be decoded, naming it and the check to run.
     """
 
-    def guarded(path: str) -> T:
+    def guarded(path: str, *beside: Any) -> T:
         try:
-            return function(path)
+            return function(path, *beside)
         except BadPhoto as error:
             raise ShoplensError(f"{path}: {error}; `shoplens data check` lists all such photos") from None
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(guarded, paths))
+        return list(pool.map(guarded, paths, *others))
 
 
-def read_pixels(store: PhotoStore, paths: Sequence[str], size: int, short_side: int | None) -> np.ndarray:
-    """Decode photos to uint8 (n, size, size, 3)."""
-    rows = map_photos(lambda path: to_pixels(store.read(path), size, short_side), paths)
+def read_pixels(
+    store: PhotoStore, paths: Sequence[str], size: int, short_side: int | None, boxes: np.ndarray | None = None
+) -> np.ndarray:
+    """Decode photos, or the crops that `boxes` (n, 4) cuts out (NaN: all of a photo), to uint8 (n, size, size, 3).
+
+    Raises:
+        ShoplensError: if a photo cannot be decoded, naming it and the check to run.
+    """
+    boxed = itertools.repeat(None) if boxes is None else (None if np.isnan(box[0]) else tuple(box) for box in boxes)
+    rows = map_photos(lambda path, box: to_pixels(store.read(path), size, short_side, box), paths, boxed)
     return np.stack(rows) if rows else np.empty((0, size, size, 3), np.uint8)
 
 

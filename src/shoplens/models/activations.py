@@ -34,10 +34,20 @@ class FrozenRows:
     """
 
     def __init__(
-        self, encoder: PhotoEncoder, store: PhotoStore, paths: Sequence[str], digests: Sequence[str], bound_gib: float
+        self,
+        encoder: PhotoEncoder,
+        store: PhotoStore,
+        paths: Sequence[str],
+        digests: Sequence[str],
+        bound_gib: float,
+        boxes: np.ndarray | None = None,
     ) -> None:
-        """Open the cache for this prefix and transform; `device` of the encoder does the work."""
+        """Open the cache for this prefix and transform; `device` of the encoder does the work.
+
+        `boxes` (n, 4) cut crops out of photos (data.examples.Crops); without it all are whole.
+        """
         self._encoder, self._store, self._paths, self._digests = encoder, store, paths, digests
+        self._boxes = boxes
         self._bound = int(bound_gib * 2**30)
         key = digest_json([weights_digest(encoder.prefix), encoder.config.transform.model_dump()])[:24]
         self._segments = Segments(home() / "cache" / "frozen" / key)
@@ -66,8 +76,9 @@ class FrozenRows:
         step = photos_at_once(device)
         made = []
         for start in range(0, len(rows), step):
-            paths = [self._paths[i] for i in rows[start : start + step]]
-            pixels = torch.from_numpy(read_pixels(self._store, paths, transform.size, transform.short_side))
+            part = rows[start : start + step]
+            paths, boxes = [self._paths[i] for i in part], None if self._boxes is None else self._boxes[part]
+            pixels = torch.from_numpy(read_pixels(self._store, paths, transform.size, transform.short_side, boxes))
             made.append(self._encoder.frozen(pixels.to(device)).cpu().numpy())
         return np.concatenate(made)
 

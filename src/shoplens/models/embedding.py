@@ -1,9 +1,10 @@
-"""The binarisation module: pooled features -> embedding and code (Pinterest, section 3.3.2).
+"""What makes an embedding, and its code, of pooled features: the last part of an encoder.
 
-It is all that stands between the pooling and the task heads: an optional projection, GroupNorm, ReLU and dropout, the
-last row of the paper's Table 1 (sm + gn + r + dp: 256 groups, p = 0.5). A code is the sign of the activation before the
-ReLU (retrieval.codes); for a gallery, of that activation's mean over its photos. The sign of the mean after the ReLU
-would say nothing: one photo with a positive activation makes it positive.
+`activation` is what codes are the sign of, `embedding` makes the embedding of it. The binarisation module (Pinterest,
+section 3.3.2) is all that stands between the pooling and the task heads: an optional projection, GroupNorm, ReLU and
+dropout, the last row of the paper's Table 1 (sm + gn + r + dp: 256 groups, p = 0.5). A code is the sign of the
+activation before the ReLU (retrieval.codes); for a gallery, of that activation's mean over its photos. The sign of the
+mean after the ReLU would say nothing: one photo with a positive activation makes it positive.
 """
 
 from __future__ import annotations
@@ -11,8 +12,69 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from shoplens.errors import ShoplensError
+from shoplens.models.softmax_heads import standardised
 
 SMALLEST_GROUP = 2
+
+
+class Ending(nn.Module):
+    """Pooled features (N, features) -> activations (N, width) -> embeddings (N, width)."""
+
+    width: int
+
+    def activation(self, features: Tensor) -> Tensor:
+        """What codes are the sign of."""
+        raise NotImplementedError
+
+    def embedding(self, activation: Tensor) -> Tensor:
+        """What everything else uses."""
+        raise NotImplementedError
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, features) -> embeddings (N, width)."""
+        return self.embedding(self.activation(features))
+
+
+class Projection(Ending):
+    """A linear projection and ReLU; without a width the features as they are, which are no use as codes."""
+
+    def __init__(self, features: int, width: int | None = None) -> None:
+        """`features` come in; `width` is the embedding's."""
+        super().__init__()
+        self.width = features if width is None else width
+        self.projection = nn.Identity() if width is None else nn.Linear(features, width)
+        self.rectify = nn.Identity() if width is None else nn.ReLU()
+
+    def activation(self, features: Tensor) -> Tensor:
+        """(N, features) -> (N, width), before the ReLU."""
+        projected: Tensor = self.projection(features)
+        return projected
+
+    def embedding(self, activation: Tensor) -> Tensor:
+        """What `activation` gave -> embeddings (N, width)."""
+        rectified: Tensor = self.rectify(activation)
+        return rectified
+
+
+class Standardised(Ending):
+    """The baseline's module [33]: an optional linear projection, and LayerNorm without weights (Table 1, first rows).
+
+    The softmax heads of such an encoder are NormSoftmaxHead.
+    """
+
+    def __init__(self, features: int, width: int | None = None) -> None:
+        """`features` come in; `width` is the embedding's, None: that of the features."""
+        super().__init__()
+        self.width = features if width is None else width
+        self.projection = nn.Identity() if width is None else nn.Linear(features, width)
+
+    def activation(self, features: Tensor) -> Tensor:
+        """(N, features) -> (N, width), each row centred at 0."""
+        return standardised(self.projection(features))
+
+    def embedding(self, activation: Tensor) -> Tensor:
+        """The activation itself."""
+        return activation
 
 
 def check_groups(width: int, groups: int) -> None:
@@ -35,7 +97,7 @@ def check_groups(width: int, groups: int) -> None:
         raise ShoplensError(f"{asked}{width} is not a multiple of {groups}; {closest}")
 
 
-class EmbeddingModule(nn.Module):
+class EmbeddingModule(Ending):
     """Optional linear projection, GroupNorm, ReLU, dropout. Photos do not influence each other.
 
     In groups of two dimensions the two activations are each other's opposite (before the norm's own weights), so the
@@ -64,7 +126,3 @@ class EmbeddingModule(nn.Module):
         """What `activation` gave, (N, width) -> embeddings (N, width), at least 0; dropout in training only."""
         rectified: Tensor = self.rectify(activation)
         return rectified
-
-    def forward(self, features: Tensor) -> Tensor:
-        """(N, features) -> embeddings (N, width)."""
-        return self.embedding(self.activation(features))

@@ -1,4 +1,4 @@
-"""The gallery encoder: photo -> embedding, and the mean over a gallery's photos.
+"""The encoder: photo -> activation -> embedding, and the mean over a gallery's photos.
 
 Booking, section 3.2: an image encoder shared by all photos, then mean pooling, so that the result does not depend on
 the photos' order. Galleries are ragged: a batch is the photos of all its galleries, one after the other, and a count
@@ -7,11 +7,15 @@ for each gallery; nothing is padded.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from shoplens.errors import ShoplensError
 from shoplens.models.backbones import build_backbone
+from shoplens.models.embedding import EmbeddingModule, Ending, Projection, Standardised
 from shoplens.strict import StrictModel
 
 
@@ -29,6 +33,9 @@ class EncoderConfig(StrictModel):
     frozen_blocks: int
     transform: Transform
     embedding_dim: int | None = None
+    module: Literal["projection", "binarisation", "layer_norm"] = "projection"
+    groups: int = 256
+    dropout: float = Field(0.5, ge=0, lt=1)
 
 
 class SpatialMean(nn.Module):
@@ -40,9 +47,10 @@ class SpatialMean(nn.Module):
 
 
 class PhotoEncoder(nn.Module):
-    """Photo -> embedding, in two parts: `prefix` (frozen blocks) and `tail` (trainable blocks, pooling, projection).
+    """Photo -> embedding, in three parts.
 
-    The cut lets training cache the prefix's activations; `forward` runs both.
+    `prefix` (frozen blocks) and `tail` (trainable blocks and pooling) are the backbone; `ending` makes activation and
+    embedding. The first cut lets training cache the prefix's activations; `forward` runs all.
     """
 
     mean: Tensor
@@ -52,7 +60,7 @@ class PhotoEncoder(nn.Module):
         """Build the network; weights are pretrained or random (torch's global generator).
 
         Raises:
-            ShoplensError: if the backbone is unknown or has fewer blocks than are to be frozen.
+            ShoplensError: if the backbone is unknown, has fewer blocks than are to be frozen, or the groups do not fit.
         """
         super().__init__()
         backbone = build_backbone(config.backbone, pretrained)
@@ -62,15 +70,13 @@ class PhotoEncoder(nn.Module):
                 f"cannot freeze {config.frozen_blocks}"
             )
         self.config = config
-        self.dim = config.embedding_dim or backbone.features
         self.register_buffer("mean", torch.tensor(backbone.mean).mul(255).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(backbone.std).mul(255).view(1, 3, 1, 1), persistent=False)
         self.prefix = nn.Sequential(*backbone.blocks[: config.frozen_blocks]).requires_grad_(False)
         self.prefix.eval()  # from the start: what is cached before training must not move its statistics
-        tail: list[nn.Module] = [*backbone.blocks[config.frozen_blocks :], SpatialMean()]
-        if config.embedding_dim is not None:
-            tail += [nn.Linear(backbone.features, config.embedding_dim), nn.ReLU()]
-        self.tail = nn.Sequential(*tail)
+        self.tail = nn.Sequential(*backbone.blocks[config.frozen_blocks :], SpatialMean())
+        self.ending = _build_ending(config, backbone.features)
+        self.dim = self.ending.width
         self.to(memory_format=torch.channels_last)
 
     def train(self, mode: bool = True) -> PhotoEncoder:
@@ -98,17 +104,31 @@ class PhotoEncoder(nn.Module):
             activations: Tensor = self.prefix(self.normalise(pixels))
         return activations.half().permute(0, 2, 3, 1).contiguous()
 
+    def activate(self, frozen: Tensor) -> Tensor:
+        """From what `frozen` gave, (N, H, W, C), to activations, which codes are the sign of: (N, dim)."""
+        inputs = self.normalise(frozen) if len(self.prefix) == 0 else frozen.permute(0, 3, 1, 2).float()
+        return self.ending.activation(self.tail(inputs))
+
+    def rectify(self, activations: Tensor) -> Tensor:
+        """From activations (N, dim) to embeddings, float32 (N, dim)."""
+        return self.ending.embedding(activations).float()
+
     def finish(self, frozen: Tensor) -> Tensor:
         """From what `frozen` gave, (N, H, W, C), to embeddings, float32 (N, dim)."""
-        inputs = self.normalise(frozen) if len(self.prefix) == 0 else frozen.permute(0, 3, 1, 2).float()
-        embeddings: Tensor = self.tail(inputs)
-        return embeddings.float()
+        return self.rectify(self.activate(frozen))
 
     def forward(self, pixels: Tensor) -> Tensor:
         """uint8 pixels (N, S, S, 3) -> photo embeddings, float32 (N, dim)."""
         inputs = self.normalise(pixels)
-        embeddings: Tensor = self.tail(self.prefix(inputs) if len(self.prefix) else inputs)
+        features = self.tail(self.prefix(inputs) if len(self.prefix) else inputs)
+        embeddings: Tensor = self.ending(features)
         return embeddings
+
+
+def _build_ending(config: EncoderConfig, features: int) -> Ending:
+    if config.module == "binarisation":
+        return EmbeddingModule(features, width=config.embedding_dim, groups=config.groups, dropout=config.dropout)
+    return (Projection if config.module == "projection" else Standardised)(features, config.embedding_dim)
 
 
 def pool_galleries(photos: Tensor, counts: Tensor) -> Tensor:

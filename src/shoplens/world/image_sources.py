@@ -136,22 +136,21 @@ def _lens(seed: int, photos: list[ProductPhoto]) -> Iterator[_Row]:
 def _shop(seed: int, photos: list[ProductPhoto]) -> Iterator[_Row]:
     """Crops and catalogue photos of training products train class and instance; props of their scenes the class alone.
 
-    Crops of the products that are searched for are the queries, all catalogue photos of other products the corpus.
+    Crops of the products that are searched for are the queries, all catalogue photos of other products the corpus; their
+    class says which category a query is of.
     """
     for photo in photos:
         product, trains = photo.product, photo.product.role == "train"
-        instance = instance_label(seed, product)
+        instance, category = instance_label(seed, product), CATEGORIES[product.category]
         if photo.kind == "shop":
-            if trains:
-                yield _row(SHOP, PRODUCT_CLASS, CATEGORIES[product.category], photo, "train")
-                yield _row(SHOP, INSTANCE, instance, photo, "train")
-            else:
-                yield _row(SHOP, INSTANCE, instance if product.role == "query" else None, photo, "corpus")
+            role = "train" if trains else "corpus"
+            yield _row(SHOP, PRODUCT_CLASS, category, photo, role)
+            yield _row(SHOP, INSTANCE, None if product.role == "distractor" else instance, photo, role)
         elif photo.kind == "scene":
-            yield _row(SHOP, INSTANCE, instance, photo, "train" if trains else "query", photo.crops[0])
-            if trains:
-                for crop in photo.crops:
-                    yield _row(SHOP, PRODUCT_CLASS, CATEGORIES[crop.product.category], photo, "train", crop)
+            role = "train" if trains else "query"
+            yield _row(SHOP, INSTANCE, instance, photo, role, photo.crops[0])
+            for crop in photo.crops if trains else photo.crops[:1]:
+                yield _row(SHOP, PRODUCT_CLASS, CATEGORIES[crop.product.category], photo, role, crop)
 
 
 def labels_table(seed: int, photos: Iterable[ProductPhoto]) -> pa.Table:
