@@ -16,7 +16,7 @@ from shoplens.data.prepare import prepare
 from shoplens.data.tasks import Task
 from shoplens.errors import ShoplensError
 from shoplens.evaluation import embed as embed_module
-from shoplens.evaluation.embed import embed, embed_galleries, reference_encoder
+from shoplens.evaluation.embed import Embedder, embed, reference_encoder
 from shoplens.files import read_json, write_json
 from shoplens.models.bundle import load_bundle, save_bundle, weights_digest
 from shoplens.models.encoder import EncoderConfig, PhotoEncoder, Transform
@@ -92,7 +92,7 @@ def test_rows_are_the_means_of_photo_embeddings_under_each_model(run: Run) -> No
     encoders = {
         "candidate": load_bundle(run.train / "encoder").encoder,
         "baseline": load_bundle(run.champion / "encoder").encoder,
-        "reference": reference_encoder(CONFIG, "package"),
+        "reference": reference_encoder(CONFIG, "package", "projection"),
     }
     for name, encoder in encoders.items():
         found, expected = np.load(run.out / f"{name}.npy"), one_by_one(encoder, run)
@@ -104,7 +104,7 @@ def test_rows_are_the_means_of_photo_embeddings_under_each_model(run: Run) -> No
 
 
 def test_the_reference_is_the_untrained_backbone_without_a_projection() -> None:
-    reference = reference_encoder(CONFIG, "package")
+    reference = reference_encoder(CONFIG, "package", "projection")
     assert reference.dim == 1280
     assert weights_digest(reference) == weights_digest(
         PhotoEncoder(CONFIG.model_copy(update={"embedding_dim": None}), "package")
@@ -125,7 +125,7 @@ def test_a_killed_run_goes_on_where_it_was_and_ends_with_the_same_rows(
     store, galleries = PhotoStore(run.data), run.galleries
 
     def all_rows() -> np.ndarray:
-        return embed_galleries(encoder, store, galleries, "candidate", 1.0)
+        return Embedder(encoder, store, "candidate", 1.0).galleries(galleries)[:, 0]
 
     monkeypatch.setenv("SHOPLENS_HOME", str(tmp_path / "undisturbed"))
     whole = all_rows()
@@ -159,7 +159,7 @@ def test_the_bound_of_the_cache_changes_the_speed_and_not_the_rows(
     found = []
     for gib in (1.0, 2.0**-17):  # 8 KiB hold one photo or two
         monkeypatch.setenv("SHOPLENS_HOME", str(tmp_path / f"home-{gib}"))
-        found.append(embed_galleries(encoder, PhotoStore(run.data), run.galleries, "candidate", gib))
+        found.append(Embedder(encoder, PhotoStore(run.data), "candidate", gib).galleries(run.galleries)[:, 0])
     assert found[0] == pytest.approx(found[1], abs=1e-6)
 
 
