@@ -93,6 +93,13 @@ class EvaluateRankingParams(StrictModel):
     workers: int = Field(0, ge=0)
 
 
+class EvaluateRetrievalParams(StrictModel):
+    """Search in the corpora of the image sources."""
+
+    seed: int = Field(1, ge=0)
+    resamples: int = Field(10_000, ge=100)
+
+
 class PackageParams(StrictModel):
     """ONNX export, Triton model repository and the trial in a real server."""
 
@@ -132,6 +139,7 @@ class Params(StrictModel):
     evaluate_stars: EvaluateStarsParams = Field(EvaluateStarsParams(), alias="evaluate-stars")
     evaluate_tasks: EvaluateTasksParams = Field(EvaluateTasksParams(), alias="evaluate-tasks")
     evaluate_ranking: EvaluateRankingParams = Field(EvaluateRankingParams(), alias="evaluate-ranking")
+    evaluate_retrieval: EvaluateRetrievalParams = Field(EvaluateRetrievalParams(), alias="evaluate-retrieval")
     package: PackageParams = PackageParams()
     register_: RegisterParams = Field(RegisterParams(), alias="register")
 
