@@ -102,6 +102,14 @@ def _data_commands(parser: argparse.ArgumentParser) -> None:
     icons = commands.add_parser("import", help="make a contract folder from an openly licensed data set")
     icons.add_argument("name", choices=["open-icons"])
     icons.add_argument("--out", type=Path, required=True)
+    sets = commands.add_parser("sets", help="mine image sets from an engagement log into labels.parquet")
+    sets.add_argument("--engagement", type=Path, required=True, help="Parquet: docs/image-sets.md names its columns")
+    sets.add_argument("--source", required=True, help="the rows' source, as in dataset.yaml")
+    sets.add_argument("--task", required=True, help="the rows' task, as in dataset.yaml")
+    sets.add_argument("--min-impressions", type=_positive, required=True, help="of an image beside the query image")
+    sets.add_argument("--min-interactions", type=_positive, required=True, help="of an image beside the query image")
+    sets.add_argument("--min-images", type=_positive, required=True, help="of a set, with its query image")
+    sets.add_argument("--out", type=Path, required=True, help="labels.parquet; keeps its rows of other sources")
     commands.add_parser("get", help="fetch data/ as data.dvc pins it: dvc pull, or render the demo and compare")
 
 
@@ -129,6 +137,12 @@ def _data(arguments: argparse.Namespace) -> int:
         from shoplens.importers.open_icons import import_open_icons
 
         import_open_icons(arguments.out)
+        return 0
+    if arguments.data_command == "sets":
+        from shoplens.importers.image_sets import Minimums, import_image_sets
+
+        minimums = Minimums(arguments.min_impressions, arguments.min_interactions, arguments.min_images)
+        import_image_sets(arguments.engagement, arguments.out, arguments.source, arguments.task, minimums)
         return 0
     from shoplens.pinned import get_pinned_data
 
