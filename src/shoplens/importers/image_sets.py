@@ -3,7 +3,7 @@
 The Pinterest paper, 3.2.1: sets of images that were engaged with beside a query image, each a label, cleaned by "strict
 heuristics (e.g. number of impressions and interactions for each image in the set)". And 4.2: "we sampled a random class
 subset of the Flashlight training data [...] and randomly divided it into 807 images for queries and 42881 images for
-the corpus across classes"; here chance is a hash of the ids, so that a set keeps its role when the log grows.
+the corpus across classes"; here chance is a hash of the ids, so that a set that is found again keeps its role.
 """
 
 from __future__ import annotations
