@@ -14,6 +14,7 @@ average.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -31,16 +32,14 @@ _QUERIES_AT_ONCE = 512
 
 
 @dataclass(frozen=True)
-class Precision:
-    """Results of Q queries against their labels.
+class Matches:
+    """What Q queries could find, whoever searches.
 
     Attributes:
-        hits: bool (Q, K), whether each result is relevant.
         relevant: int64 (Q,), relevant rows in the corpus.
         searched: int64 (Q,), rows in the corpus, without the query itself.
     """
 
-    hits: NDArray[np.bool_]
     relevant: NDArray[np.int64]
     searched: NDArray[np.int64]
 
@@ -49,13 +48,9 @@ class Precision:
         """Queries without a relevant row, which score 0."""
         return int((self.relevant == 0).sum())
 
-    def score(self, metric: PrecisionMetric) -> Floats:
-        """P@1 or Avg P@20, (Q,), 0 to 1."""
-        return mean_precision(self.hits, DEPTHS[metric])
-
     def best(self, metric: PrecisionMetric) -> Floats:
         """What the best order reaches, (Q,)."""
-        return mean_precision(np.arange(DEPTH) < self.relevant[:, None], DEPTHS[metric])
+        return precision_of(np.arange(DEPTH) < self.relevant[:, None], metric)
 
     def chance(self, metric: PrecisionMetric) -> Floats:
         """What a random order reaches on average, (Q,): the relevant rows' share, where the corpus is deep enough."""
@@ -70,24 +65,36 @@ def label_matrix(rows: Ints, labels: Ints, shape: tuple[int, int]) -> csr_array[
     return csr_array((np.ones(len(rows), bool), (rows, labels)), shape=shape)
 
 
-def retrieval_precision(
-    neighbours: Ints, query_labels: csr_array[Any], corpus_labels: csr_array[Any], own: Ints | None = None
-) -> Precision:
-    """Judge each query's results.
+def count_matches(query_labels: csr_array[Any], corpus_labels: csr_array[Any], own: Ints) -> Matches:
+    """How many rows of the corpus are relevant to each query.
+
+    Args:
+        query_labels: bool (Q, L), see `label_matrix`.
+        corpus_labels: bool (N, L), of the same labels; a distractor has none.
+        own: (Q,), the corpus row that is the query itself, NOTHING (-1) where there is none.
+    """
+    relevant = np.zeros(len(own), np.int64)
+    for part, matches in _matches(query_labels, corpus_labels):
+        itself = _at(matches, own[part, None])[:, 0] & (own[part] != NOTHING)
+        relevant[part] = np.diff(matches.indptr) - itself
+    return Matches(relevant, corpus_labels.shape[0] - (own != NOTHING).astype(np.int64))
+
+
+def relevant_results(
+    neighbours: Ints, query_labels: csr_array[Any], corpus_labels: csr_array[Any], own: Ints
+) -> NDArray[np.bool_]:
+    """Which of each query's results are relevant, (Q, K).
 
     Args:
         neighbours: (Q, K), corpus rows, nearest first, without the query itself; NOTHING (-1) after the last of them.
             K is at least 20, or all of the corpus.
-        query_labels: bool (Q, L), at least one label a query (see `label_matrix`).
-        corpus_labels: bool (N, L), of the same labels; a distractor has none.
-        own: (Q,), the corpus row that is the query itself, NOTHING where there is none; None: nowhere.
+        query_labels, corpus_labels, own: as in `count_matches`.
 
     Raises:
         ValueError: if shapes do not fit, results are fewer than needed, no rows or the query itself, or a query has no
             label.
     """
     queries, corpus = query_labels.shape[0], corpus_labels.shape[0]
-    own = np.full(queries, NOTHING) if own is None else own
     if neighbours.ndim != 2 or len(neighbours) != queries or neighbours.shape[1] < min(DEPTH, corpus):
         raise ValueError(f"results of shape {neighbours.shape} for {queries} queries in a corpus of {corpus} rows")
     if ((neighbours < NOTHING) | (neighbours >= corpus)).any() or not np.diff(query_labels.indptr).all():
@@ -95,17 +102,29 @@ def retrieval_precision(
     if ((neighbours == own[:, None]) & (neighbours != NOTHING)).any():
         raise ValueError("a query is among its own results")
     hits = np.zeros(neighbours.shape, bool)
-    relevant = np.zeros(queries, np.int64)
-    transposed = corpus_labels.T.tocsr()
-    for start in range(0, queries, _QUERIES_AT_ONCE):
-        part = slice(start, start + _QUERIES_AT_ONCE)
-        matches = query_labels[part] @ transposed
-        places = np.arange(matches.shape[0])[:, None]
-        hits[part] = matches[places, neighbours[part]].toarray()
-        itself = matches[places, own[part, None]].toarray().ravel() & (own[part] != NOTHING)
-        relevant[part] = np.diff(matches.indptr) - itself
+    for part, matches in _matches(query_labels, corpus_labels):
+        hits[part] = _at(matches, neighbours[part])
     hits &= neighbours != NOTHING
-    return Precision(hits, relevant, corpus - (own != NOTHING).astype(np.int64))
+    return hits
+
+
+def _matches(query_labels: csr_array[Any], corpus_labels: csr_array[Any]) -> Iterator[tuple[slice, csr_array[Any]]]:
+    """Which corpus rows share a label with which query, bool (q, N), some queries at a time: it may be dense."""
+    transposed = corpus_labels.T.tocsr()
+    for start in range(0, query_labels.shape[0], _QUERIES_AT_ONCE):
+        part = slice(start, start + _QUERIES_AT_ONCE)
+        yield part, query_labels[part] @ transposed
+
+
+def _at(matrix: csr_array[Any], columns: Ints) -> NDArray[np.bool_]:
+    """matrix[row, columns[row]] of every row, (rows, K); a column of -1 is the last one's."""
+    found: NDArray[np.bool_] = matrix[np.arange(matrix.shape[0])[:, None], columns].toarray()
+    return found
+
+
+def precision_of(hits: NDArray[np.bool_], metric: PrecisionMetric) -> Floats:
+    """P@1 or Avg P@20 of results, (Q,), 0 to 1; hits are (Q, K), see `mean_precision`."""
+    return mean_precision(hits, DEPTHS[metric])
 
 
 def mean_precision(hits: NDArray[np.bool_], depth: int = DEPTH) -> Floats:
