@@ -20,6 +20,7 @@ ORDER = (
     "ranking",
     "retrieval",
     "evaluation",
+    "judgement",
     "promotion",
     "serving",
     "report",

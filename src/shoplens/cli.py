@@ -22,12 +22,20 @@ EXAMPLES = """examples:
   shoplens serve                                       serve the promoted model until Ctrl-C
   shoplens embed a.jpg b.jpg                           the embedding of a gallery of photos
   shoplens rank "sea view pool" --top 20               the served ranker's first listings for a query
+  shoplens judge make --source lens                    questions for people about two models' search results
   shoplens rollback                                    put the previous version back
 """
 RANK_EXAMPLES = """examples:
   shoplens rank "sea view pool"                twenty listings, with their scores
   shoplens rank "sea view pool" --top 3        the first three
   shoplens rank "sea view pool" --json         {"query", "version", "model", "modality", "retrieved", "listings"}
+"""
+
+
+JUDGE_EXAMPLES = """examples:
+  shoplens judge make --source lens --golden golden.csv      ask people about candidate and baseline
+  shoplens judge make --source lens --other reference --traffic traffic.csv --queries 400 --out out/lens
+  shoplens judge score --answers anna.csv ben.csv            wins, losses, draws and P@5 of both
 """
 
 
@@ -70,6 +78,16 @@ def _parser() -> argparse.ArgumentParser:
     rank.add_argument("--top", type=_positive, default=20, metavar="N", help="how many listings (default: 20)")
     rank.add_argument("--json", action="store_true", help="print one JSON object")
 
+    _judge_commands(
+        commands.add_parser(
+            "judge",
+            help="let people judge two models' search results",
+            description="Questions for people about two models' search results, and what their answers say.",
+            epilog=JUDGE_EXAMPLES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+    )
+
     rollback = commands.add_parser("rollback", help="put the previous version back, in the registry and the server")
     rollback.add_argument("--to", help="version to go back to (default: the one that the champion replaced)")
     rollback.add_argument("--params", type=Path, default=PARAMS, help="its section `register` names models and alias")
@@ -111,6 +129,34 @@ def _data_commands(parser: argparse.ArgumentParser) -> None:
     sets.add_argument("--min-images", type=_positive, required=True, help="of a set, with its query image")
     sets.add_argument("--out", type=Path, required=True, help="labels.parquet; keeps its rows of other sources")
     commands.add_parser("get", help="fetch data/ as data.dvc pins it: dvc pull, or render the demo and compare")
+
+
+def _judge_commands(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(dest="judge_command", required=True, metavar="COMMAND")
+    make = commands.add_parser("make", help="draw queries; write questions, a page for workers, and the key to both")
+    make.add_argument("--artifacts", type=Path, default=Path("artifacts"), help="its evaluate-retrieval is read")
+    make.add_argument("--data", type=Path, default=Path("data"), help="contract folder, for the photos (default: data)")
+    make.add_argument("--one", default="candidate", metavar="MODEL", help="default: candidate")
+    make.add_argument("--other", default="baseline", metavar="MODEL", help="to compare with (default: baseline)")
+    make.add_argument("--source", required=True, help="whose queries, as dataset.yaml names it")
+    make.add_argument(
+        "--kind", choices=["binary", "float"], default="binary", help="search on codes (default) or floats"
+    )
+    make.add_argument("--queries", type=_positive, default=100, metavar="N", help="how many (default: 100)")
+    make.add_argument("--seed", type=_positive, default=1, help="of the sample and the order (default: 1)")
+    make.add_argument(
+        "--traffic", type=Path, metavar="CSV", help="image_id, weight: how often a photo is searched with"
+    )
+    make.add_argument("--golden", type=Path, metavar="CSV", help="query, result, answer: questions with known answers")
+    make.add_argument(
+        "--ask", default="Does the photo that was found suit the search?", help="what relevant means, as a question"
+    )
+    make.add_argument("--out", type=Path, default=Path("out/judge"), help="folder to write (default: out/judge)")
+    score = commands.add_parser("score", help="majority of workers' answers, P@5 of both models, wins and losses")
+    score.add_argument("--out", type=Path, default=Path("out/judge"), help="what make wrote (default: out/judge)")
+    score.add_argument(
+        "--answers", type=Path, nargs="+", required=True, metavar="CSV", help="worker, question, answer and maybe job"
+    )
 
 
 def _data(arguments: argparse.Namespace) -> int:
@@ -176,6 +222,22 @@ def _rank(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _judge(arguments: argparse.Namespace) -> int:
+    if arguments.judge_command == "score":
+        from shoplens.judgement.score import score_answers
+
+        print(score_answers(arguments.out, arguments.answers))
+        return 0
+    from dataclasses import fields
+
+    from shoplens.judgement.make import Settings, make_questions
+
+    settings = Settings(**{field.name: getattr(arguments, field.name) for field in fields(Settings)})
+    files = {name: getattr(arguments, name) for name in ("artifacts", "data", "out", "traffic", "golden")}
+    make_questions(settings=settings, **files)
+    return 0
+
+
 def _rollback(arguments: argparse.Namespace) -> int:
     from shoplens.promotion.rollback import rollback
     from shoplens.serving.deploy import deploy_version
@@ -202,6 +264,8 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     if arguments.command == "rank":
         return _rank(arguments)
+    if arguments.command == "judge":
+        return _judge(arguments)
     if arguments.command == "rollback":
         return _rollback(arguments)
     if arguments.command == "embed" and arguments.photos:
