@@ -17,6 +17,7 @@ from components.champion import champion
 from components.deploy import deploy
 from components.embed import embed
 from components.evaluate_ranking import evaluate_ranking
+from components.evaluate_retrieval import evaluate_retrieval
 from components.evaluate_stars import evaluate_stars
 from components.evaluate_tasks import evaluate_tasks
 from components.fetch import fetch
@@ -73,6 +74,7 @@ def build(params: Params, policy: str) -> Any:
         evaluate_tasks_params: str = defaults("evaluate-tasks"),
         evaluate_stars_params: str = defaults("evaluate-stars"),
         evaluate_ranking_params: str = defaults("evaluate-ranking"),
+        evaluate_retrieval_params: str = defaults("evaluate-retrieval"),
         package_params: str = defaults("package"),
         register_params: str = defaults("register"),
         accelerator: str = "nvidia.com/gpu",
@@ -91,6 +93,7 @@ def build(params: Params, policy: str) -> Any:
             evaluate_tasks_params: section evaluate-tasks of params.yaml as JSON.
             evaluate_stars_params: section evaluate-stars of params.yaml as JSON.
             evaluate_ranking_params: section evaluate-ranking of params.yaml as JSON.
+            evaluate_retrieval_params: section evaluate-retrieval of params.yaml as JSON.
             package_params: section package of params.yaml as JSON.
             register_params: section register of params.yaml as JSON.
             accelerator: resource name of the GPUs that train and embed ask for.
@@ -128,6 +131,10 @@ def build(params: Params, policy: str) -> Any:
                 evaluate_ranking(data=data, prepare=split, embed=embedded, params=evaluate_ranking_params),
                 "Evaluate ranking",
             ).output
+            retrieval = _task(
+                evaluate_retrieval(data=data, prepare=split, embed=embedded, params=evaluate_retrieval_params),
+                "Evaluate retrieval",
+            ).output
             packed = _task(
                 package(
                     data=data,
@@ -146,6 +153,7 @@ def build(params: Params, policy: str) -> Any:
                 "evaluate_tasks": tasks,
                 "evaluate_stars": stars,
                 "evaluate_ranking": ranking,
+                "evaluate_retrieval": retrieval,
                 "package": packed,
             }
             decision = _task(gate(policy=rules, **judged), "Gate", cached=False)

@@ -22,9 +22,10 @@ from shoplens.errors import ShoplensError
 from shoplens.files import read_json, write_json
 from shoplens.params import Params, WorldParams, read_params
 from shoplens.progress import say
+from shoplens.stages import EVALUATED
 
 PARTS = ("stars", "gate", "icons")
-MEASURED = ("validate", "prepare", "train", "champion", "embed", "evaluate-tasks", "evaluate-stars", "evaluate-ranking")
+MEASURED = ("validate", "prepare", "train", "champion", "embed", *EVALUATED)
 
 
 def rendered(work: Path, params: WorldParams) -> Path:

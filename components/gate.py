@@ -16,6 +16,7 @@ def gate(
     evaluate_tasks: dsl.Input[dsl.Artifact],
     evaluate_stars: dsl.Input[dsl.Artifact],
     evaluate_ranking: dsl.Input[dsl.Artifact],
+    evaluate_retrieval: dsl.Input[dsl.Artifact],
     package: dsl.Input[dsl.Model],
     out: dsl.Output[dsl.Artifact],
 ) -> NamedTuple("Verdict", [("promote", bool)]):  # type: ignore[valid-type]

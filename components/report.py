@@ -14,6 +14,7 @@ def report(
     evaluate_tasks: dsl.Input[dsl.Artifact],
     evaluate_stars: dsl.Input[dsl.Artifact],
     evaluate_ranking: dsl.Input[dsl.Artifact],
+    evaluate_retrieval: dsl.Input[dsl.Artifact],
     package: dsl.Input[dsl.Model],
     gate: dsl.Input[dsl.Artifact],
     out: dsl.Output[dsl.Artifact],

@@ -31,6 +31,7 @@ PARAMS = {
     "evaluate-stars": {"fractions": [1.0], "resamples": 200},
     "evaluate-tasks": {"resamples": 200},
     "evaluate-ranking": {"resamples": 200, "rates": [1.0], "l1": [0.0], "l2": [1.0], "min_pairs": 5},
+    "evaluate-retrieval": {"resamples": 200},
     "package": {"examples": 2, "latency_requests": 20},
 }
 # A world this small proves nothing about quality: the policy only asks for what must hold at any size.
@@ -53,7 +54,7 @@ def call(folder: Path, *command: str, home: Path) -> subprocess.CompletedProcess
 
 
 def metrics_of(artifacts: Path) -> dict[str, object]:
-    names = ("evaluate-stars", "evaluate-ranking", "evaluate-tasks", "train")
+    names = ("evaluate-stars", "evaluate-ranking", "evaluate-retrieval", "evaluate-tasks", "train")
     return {name: json.loads((artifacts / name / "metrics.json").read_text()) for name in names}
 
 

@@ -52,7 +52,7 @@ class Stage:
         return self.name.replace("-", "_")
 
 
-EVALUATED = ("evaluate-tasks", "evaluate-stars", "evaluate-ranking")
+EVALUATED = ("evaluate-tasks", "evaluate-stars", "evaluate-ranking", "evaluate-retrieval")
 STAGES: tuple[Stage, ...] = (
     Stage(
         "validate",
@@ -117,6 +117,14 @@ STAGES: tuple[Stage, ...] = (
         ("data", "prepare", "embed"),
         "learn to rank the search log's queries with text, photos and both, and measure nDCG",
         section="evaluate-ranking",
+        metrics=("metrics.json",),
+    ),
+    Stage(
+        "evaluate-retrieval",
+        "shoplens.evaluation.retrieval:evaluate_retrieval",
+        ("data", "prepare", "embed"),
+        "search each image source's corpus by embedding and by code, and measure P@1 or Avg P@20",
+        section="evaluate-retrieval",
         metrics=("metrics.json",),
     ),
     Stage(

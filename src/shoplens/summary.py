@@ -48,6 +48,18 @@ def _ranking_line(measured: dict[str, Any]) -> str:
     )
 
 
+def _retrieval_line(measured: dict[str, Any]) -> str:
+    if "skipped" in measured:
+        return f"Search   not evaluated: {measured['skipped']}"
+    models, codes = measured["metrics"]["retrieval/score"], measured["metrics"]["retrieval/binary_score"]
+    other, label = ("baseline", "the baseline") if "baseline" in models else ("reference", "ImageNet transfer")
+    sources = len(measured["counts"]["sources"])
+    return (
+        f"Search   precision over {sources} sources {_interval(models['candidate'])} queries, "
+        f"by codes {_value(codes['candidate'])}; with {label} {_value(models[other])}, by codes {_value(codes[other])}"
+    )
+
+
 def _value(entry: dict[str, Any]) -> str:
     return "-" if entry["value"] is None else f"{entry['value']:.4f}"
 
@@ -96,6 +108,9 @@ def summary(layout: Layout) -> str:
     ranking = _read(layout.path("evaluate-ranking") / "metrics.json")
     if ranking:
         lines.append(_ranking_line(ranking))
+    retrieval = _read(layout.path("evaluate-retrieval") / "metrics.json")
+    if retrieval:
+        lines.append(_retrieval_line(retrieval))
     if receipt:
         known = "version" in receipt
         lines.append(

@@ -24,12 +24,12 @@ from shoplens.params import Params, read_params
 from shoplens.promotion.registry import champion_version
 from shoplens.serving import live
 from shoplens.serving.client import embed_gallery
-from shoplens.stages import BY_NAME, Layout, run_stage
+from shoplens.stages import BY_NAME, EVALUATED, Layout, run_stage
 
 HERE = Path(__file__).parent
 PARAMS = read_params(HERE / "small_world.yaml")
 POLICY = HERE / "small_gate.yaml"
-JUDGED = ("champion", "embed", "evaluate-tasks", "evaluate-stars", "evaluate-ranking", "package", "gate", "report")
+JUDGED = ("champion", "embed", *EVALUATED, "package", "gate", "report")
 SHOWN = 4
 
 

@@ -35,7 +35,7 @@ from end_to_end.production import (
 from shoplens.files import digest_file
 from shoplens.params import Params
 from shoplens.promotion.registry import read_version
-from shoplens.stages import Layout
+from shoplens.stages import EVALUATED, Layout
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -212,15 +212,10 @@ def test_the_kubeflow_graph_gives_the_same_metrics_and_decision_from_the_same_ba
     )
     assert done.returncode == 0, done.stdout + done.stderr
     ours, theirs = history["full"].artifacts, tmp_path / "run" / "artifacts"
-    for stage in ("validate", "train", "evaluate-tasks", "evaluate-stars", "evaluate-ranking"):
+    for stage in ("validate", "train", *EVALUATED):
         name = f"{stage}/metrics.json"
         assert json.loads((ours / name).read_text()) == json.loads((theirs / name).read_text())
-    for name in (
-        "evaluate-tasks/outcomes.parquet",
-        "evaluate-stars/outcomes.parquet",
-        "evaluate-ranking/outcomes.parquet",
-        "champion/artifact.json",
-    ):
+    for name in (*(f"{stage}/outcomes.parquet" for stage in EVALUATED), "champion/artifact.json"):
         assert digest_file(ours / name) == digest_file(theirs / name)
     assert baseline_of(theirs) == "1"
     assert _without_package(decision_of(ours)) == _without_package(decision_of(theirs))

@@ -16,6 +16,7 @@ from shoplens.promotion.champion import champion
 from shoplens.promotion.gate_stage import Evidence, gate
 from shoplens.promotion.register import register
 from shoplens.promotion.registry import champion_version
+from shoplens.stages import EVALUATED
 
 POLICY = """
 version: 1
@@ -43,7 +44,7 @@ class Run:
 
     @property
     def evidence(self) -> Evidence:
-        names = ("prepare", "train", "champion", "evaluate-tasks", "evaluate-stars", "evaluate-ranking", "package")
+        names = ("prepare", "train", "champion", *EVALUATED, "package")
         return Evidence(self.path("gate.yaml"), *(self.path(name) for name in names))
 
     @property
@@ -66,6 +67,8 @@ class Run:
             write_json(folder / "metrics.json", {"split": "split-1", "skipped": "no search log", "metrics": {}})
             if ranker is not None:
                 write_ranker(folder / "ranker", small_plan(ranker), digest_json(weights))
+        with write_artifact(self.path("evaluate-retrieval"), "evaluate-retrieval", chain, {}) as folder:
+            write_json(folder / "metrics.json", {"split": "split-1", "skipped": "no sources", "metrics": {}})
         chain |= {"train": self.path("train"), "evaluate-ranking": self.path("evaluate-ranking")}
         with write_artifact(self.path("package"), "package", chain, {}) as folder:
             write_onnx(folder / "encoder.onnx")

@@ -292,8 +292,8 @@ import sys
 from pathlib import Path
 from shoplens.params import RegisterParams
 from shoplens.promotion.register import register
-evaluated = ("evaluate-tasks", "evaluate-stars", "evaluate-ranking")
-stages = ("prepare", "train", "champion", *evaluated, "package", "gate", "report")
+from shoplens.stages import EVALUATED
+stages = ("prepare", "train", "champion", *EVALUATED, "package", "gate", "report")
 root = Path(sys.argv[1])
 inputs = {name.replace("-", "_"): root / name for name in stages}
 register(policy=root / "gate.yaml", **inputs, out=root / "register", params=RegisterParams())

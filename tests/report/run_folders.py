@@ -14,9 +14,9 @@ from shoplens.files import read_json, write_csv, write_json, write_text
 from shoplens.promotion.gate_stage import gate
 from shoplens.report.report import report
 from shoplens.serving.examples import Gallery, write_examples
+from shoplens.stages import EVALUATED
 
 SPLIT = "5" * 64
-EVALUATED = ("evaluate-tasks", "evaluate-stars", "evaluate-ranking")
 WEIGHTS = {"candidate": "c" * 64, "baseline": "b" * 64}
 
 
@@ -25,7 +25,7 @@ class Run:
     """What differs between the runs of the tests.
 
     `worse` is added to the candidate's hold-out losses; `ranking` is whether there is a search log, or the output of a
-    real stage evaluate-ranking to show.
+    real stage evaluate-ranking to show; `retrieval` is the output of a real stage evaluate-retrieval, None: no sources.
     """
 
     folder: Path
@@ -38,6 +38,7 @@ class Run:
     fractions: tuple[float, ...] = (0.2, 0.6, 1.0)
     diverged: bool = False
     ranking: bool | Path = False
+    retrieval: Path | None = None
     query: str = "sea view pool"
     title: str = "Villa {} with Pool"
 
@@ -72,6 +73,7 @@ def build_run(folder: Path, **changes) -> Run:
     _tasks(run)
     _stars(run)
     _ranking(run)
+    _retrieval(run)
     _package(run)
     rules = [
         {
@@ -205,6 +207,18 @@ def _ranking(run: Run) -> None:
             write_ranking(out, SPLIT, run.models, query=run.query, title=run.title, diverged=run.diverged)
         else:
             reason = "data has no search_log.parquet"
+            write_json(out / "metrics.json", {"split": SPLIT, "skipped": reason, "metrics": {}})
+
+
+def _retrieval(run: Run) -> None:
+    with write_artifact(
+        run.path("evaluate-retrieval"), "evaluate-retrieval", run.inputs("data", "prepare", "embed"), {}
+    ) as out:
+        if run.retrieval:
+            shutil.copytree(run.retrieval, out, ignore=shutil.ignore_patterns("artifact.json"), dirs_exist_ok=True)
+            write_json(out / "metrics.json", read_json(out / "metrics.json") | {"split": SPLIT})
+        else:
+            reason = "dataset.yaml names no sources"
             write_json(out / "metrics.json", {"split": SPLIT, "skipped": reason, "metrics": {}})
 
 

@@ -5,12 +5,13 @@ import re
 
 import pytest
 from report.page import Page
-from report.run_folders import EVALUATED, WEIGHTS, build_run
+from report.run_folders import WEIGHTS, build_run
 
 from shoplens.artifacts import digest_of
 from shoplens.errors import ShoplensError
 from shoplens.evaluation.outcomes import read_outcomes
 from shoplens.files import read_json, write_json
+from shoplens.stages import EVALUATED
 
 
 @pytest.fixture(scope="module")

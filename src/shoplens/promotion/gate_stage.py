@@ -29,6 +29,7 @@ class Evidence:
     evaluate_tasks: Path
     evaluate_stars: Path
     evaluate_ranking: Path
+    evaluate_retrieval: Path
     package: Path
 
     def named(self) -> dict[str, Path]:
@@ -49,20 +50,20 @@ def measure(evidence: Evidence) -> Measurements:
     tasks = read_artifact(evidence.evaluate_tasks, "evaluate-tasks", chain)
     stars = read_artifact(evidence.evaluate_stars, "evaluate-stars", {"prepare": evidence.prepare})
     ranking = read_artifact(evidence.evaluate_ranking, "evaluate-ranking", {"prepare": evidence.prepare})
+    retrieval = read_artifact(evidence.evaluate_retrieval, "evaluate-retrieval", {"prepare": evidence.prepare})
     served = {"prepare": evidence.prepare, "train": evidence.train, "evaluate-ranking": evidence.evaluate_ranking}
     package = read_artifact(evidence.package, "package", served)
-    for artifact in (stars, ranking, package):
+    for artifact in (stars, ranking, retrieval, package):
         _same(artifact, tasks, "embed")
-    for artifact in (tasks, stars, ranking, package):
+    for artifact in (tasks, stars, ranking, retrieval, package):
         _same(artifact, prepare, "data")
     split = read_json(evidence.prepare / "split.json")["hash"]
     metrics: dict[str, Measurement] = {}
     evaluated = [tasks, stars]
-    # Without a search log there are no ranking outcomes; a rule on them then fails, or is optional.
-    if (ranking.path / "outcomes.parquet").exists():
-        evaluated.append(ranking)
+    # Without a search log or image sources there are no such outcomes; a rule on them then fails, or is optional.
+    evaluated += [artifact for artifact in (ranking, retrieval) if (artifact.path / "outcomes.parquet").exists()]
     outcomes = merge(read_outcomes(artifact.path / "outcomes.parquet") for artifact in evaluated)
-    for artifact in (tasks, stars, ranking, package):
+    for artifact in (tasks, stars, ranking, retrieval, package):
         summary = read_json(artifact.path / "metrics.json")
         if summary.get("split", split) != split:
             raise ShoplensError(
@@ -111,6 +112,7 @@ def gate(
     evaluate_tasks: Path,
     evaluate_stars: Path,
     evaluate_ranking: Path,
+    evaluate_retrieval: Path,
     package: Path,
     out: Path,
 ) -> None:
@@ -119,7 +121,8 @@ def gate(
     Raises:
         ShoplensError: as `judge`.
     """
-    evidence = Evidence(policy, prepare, train, champion, evaluate_tasks, evaluate_stars, evaluate_ranking, package)
+    evaluated = (evaluate_tasks, evaluate_stars, evaluate_ranking, evaluate_retrieval)
+    evidence = Evidence(policy, prepare, train, champion, *evaluated, package)
     decision = judge(evidence)
     with write_artifact(out, "gate", evidence.named(), {}) as folder:
         write_json(folder / "decision.json", decision_json(decision))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -27,6 +28,7 @@ from shoplens.promotion.lineage import lineage
 from shoplens.promotion.ranker import move_ranker, ranker_bundle, register_ranker
 
 UNTOUCHED = "production is untouched"
+_UNNAMEABLE = re.compile(r"[^/\w.\- :]")
 _SERVED = ("encoder.onnx", "description.json", "repository/")
 
 
@@ -39,6 +41,7 @@ def register(
     evaluate_tasks: Path,
     evaluate_stars: Path,
     evaluate_ranking: Path,
+    evaluate_retrieval: Path,
     package: Path,
     gate: Path,
     report: Path,
@@ -55,7 +58,8 @@ def register(
             alias no longer names the version that the candidate was compared with; if this very version was rolled
             back. Production is untouched then.
     """
-    evidence = Evidence(policy, prepare, train, champion, evaluate_tasks, evaluate_stars, evaluate_ranking, package)
+    evaluated = (evaluate_tasks, evaluate_stars, evaluate_ranking, evaluate_retrieval)
+    evidence = Evidence(policy, prepare, train, champion, *evaluated, package)
     inputs = {**evidence.named(), "gate": gate, "report": report}
     with write_artifact(out, "register", inputs, params.model_dump()) as folder:
         _confirm(evidence, gate, report)
@@ -174,14 +178,21 @@ def _weights(train: Path) -> str:
 
 
 def _metrics(evidence: Evidence) -> dict[str, float]:
-    """Every finite mean of the evaluations, as `stars/rps.candidate`."""
+    """Every finite mean of the evaluations, as `stars/rps.candidate`; MLflow refuses most punctuation in names."""
     found = {}
-    for artifact in (evidence.evaluate_tasks, evidence.evaluate_stars, evidence.evaluate_ranking, evidence.package):
+    measured = (
+        evidence.evaluate_tasks,
+        evidence.evaluate_stars,
+        evidence.evaluate_ranking,
+        evidence.evaluate_retrieval,
+        evidence.package,
+    )
+    for artifact in measured:
         for metric, block in read_json(artifact / "metrics.json")["metrics"].items():
             for model, entry in block.items():
                 value = entry.get("value") if isinstance(entry, dict) else None
                 if isinstance(value, (int, float)) and math.isfinite(value):
-                    found[f"{metric}.{model}"] = float(value)
+                    found[_UNNAMEABLE.sub("_", f"{metric}.{model}")] = float(value)
     return found
 
 

@@ -21,6 +21,8 @@ HEADLINE_METRICS = (
     "tasks/score",
     "ranking/ndcg",
     "ranking/multimodal_ndcg",
+    "retrieval/score",
+    "retrieval/binary_score",
 )
 
 
@@ -33,6 +35,7 @@ def report(
     evaluate_tasks: Path,
     evaluate_stars: Path,
     evaluate_ranking: Path,
+    evaluate_retrieval: Path,
     package: Path,
     gate: Path,
     out: Path,
@@ -49,6 +52,7 @@ def report(
         "evaluate-tasks": evaluate_tasks,
         "evaluate-stars": evaluate_stars,
         "evaluate-ranking": evaluate_ranking,
+        "evaluate-retrieval": evaluate_retrieval,
         "package": package,
     }
     inputs = {"validate": validate, **judged, "gate": gate}
@@ -61,6 +65,7 @@ def report(
     tasks = read_artifact(evaluate_tasks, "evaluate-tasks")
     stars = read_artifact(evaluate_stars, "evaluate-stars")
     ranked = read_artifact(evaluate_ranking, "evaluate-ranking")
+    searched = read_artifact(evaluate_retrieval, "evaluate-retrieval")
     packaged = read_artifact(package, "package")
 
     from jinja2 import Environment, StrictUndefined
@@ -70,6 +75,7 @@ def report(
     from shoplens.report.numbers import interval, number, short
     from shoplens.report.ranking import MODALITIES, POPULATIONS, read_ranking
     from shoplens.report.results import FITTED, LABELS, read_holdout, read_tasks, read_training
+    from shoplens.report.retrieval import read_retrieval
     from shoplens.report.verdict import metric_row, read_models, read_verdict
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -77,10 +83,10 @@ def report(
     environment.filters |= {"number": number, "interval": interval, "short": short, "figure": Markup}
     page = environment.from_string(resources.files("shoplens.report").joinpath("page.html").read_text("utf-8"))
     metrics: dict[str, Any] = {}
-    for artifact in (stars, tasks, ranked, packaged):
+    for artifact in (stars, tasks, ranked, searched, packaged):
         metrics |= read_json(artifact.path / "metrics.json")["metrics"]
     models = read_models(train, champion, prepare)
-    artifacts = (validated, prepared, trained, compared, tasks, stars, ranked, packaged, decided)
+    artifacts = (validated, prepared, trained, compared, tasks, stars, ranked, searched, packaged, decided)
     text = page.render(
         models=models,
         verdict=read_verdict(gate, models, {name: block["direction"] for name, block in metrics.items()}),
@@ -90,6 +96,7 @@ def report(
         labels=LABELS,
         tasks=read_tasks(tasks),
         ranking=read_ranking(ranked),
+        retrieval=read_retrieval(searched),
         modalities=MODALITIES,
         populations=POPULATIONS,
         training=read_training(trained),

@@ -1,0 +1,23 @@
+"""Stage evaluate-retrieval."""
+
+from kfp import dsl
+
+from components.base import component
+
+
+@component
+def evaluate_retrieval(
+    data: dsl.Input[dsl.Dataset],
+    prepare: dsl.Input[dsl.Dataset],
+    embed: dsl.Input[dsl.Dataset],
+    params: str,
+    out: dsl.Output[dsl.Artifact],
+) -> None:
+    """Search each image source's corpus by embedding and by code, and measure P@1 or Avg P@20.
+
+    Args:
+        params: section `evaluate-retrieval` of params.yaml, as canonical JSON.
+    """
+    from shoplens.kubeflow import run_component
+
+    run_component("evaluate-retrieval", locals())
