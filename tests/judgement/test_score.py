@@ -27,7 +27,7 @@ from judgement.judged_run import (
 
 from shoplens.errors import ShoplensError
 from shoplens.judgement.answers import Answers, golden_counts, majority, passing, votes_of
-from shoplens.judgement.comparison import compare
+from shoplens.judgement.comparison import compare, share_of
 from shoplens.judgement.score import score_answers
 
 Run = tuple[Path, Path]
@@ -80,21 +80,22 @@ def test_a_judgement_from_questions_to_table_6(tmp_path: Path, run: Run) -> None
     assert (chairs["n"], lamps["n"]) == (3, 1)
     assert chairs["delta"]["value"] == pytest.approx(200)
     assert lamps["delta"] == {"value": -100.0, "low": None, "high": None}  # of one query there is no interval
-    assert lamps["lose"] == {"value": 1.0, "low": None, "high": None}
+    assert (lamps["lose"]["value"], lamps["lose"]["high"]) == (1.0, 1.0)
+    assert lamps["lose"]["low"] == pytest.approx(0.2065, abs=1e-4)  # Wilson's, 1 of 1
     assert (found["one"], found["other"], found["source"], found["kind"]) == ("candidate", "baseline", "shop", "binary")
     assert found["questions"] == {"asked": 48, "unanswered": 0, "fewer_than_five": 0, "even_split": 0}
     rows = read_csv(out / "score.csv")
     assert [(row["category"], row["n"]) for row in rows] == [("", "6"), ("chairs", "3"), ("lamps", "1")]
     assert float(rows[0]["p@5_candidate"]) == overall["one"]["value"]
     assert float(rows[1]["delta_percent"]) == chairs["delta"]["value"]
-    assert (rows[2]["delta_percent_low"], rows[2]["win_high"]) == ("", "")
+    assert (rows[2]["delta_percent_low"], rows[2]["difference_high"]) == ("", "")
     text = found["text"]
     assert text.startswith("candidate against baseline, source shop, binary results, 6 queries")
     assert "Win    50.0% [" in text
     assert [line.split()[:5] for line in text.splitlines() if line.startswith(("overall", "chairs", "lamps"))] == [
-        ["overall", "6", "20.0%", "36.7%", "+16.7%"],
-        ["chairs", "3", "20.0%", "60.0%", "+40.0%"],
-        ["lamps", "1", "20.0%", "0.0%", "-20.0%"],
+        ["overall", "6", "20.0%", "36.7%", "+16.7"],
+        ["chairs", "3", "20.0%", "60.0%", "+40.0"],
+        ["lamps", "1", "20.0%", "0.0%", "-20.0"],
     ]
     assert "no golden questions were asked, so no worker was checked" in text
 
@@ -104,6 +105,14 @@ def test_table_6_is_reproduced_from_the_papers_shares() -> None:
     ours, old = np.full(1000, 0.642), np.full(1000, 0.373)
     assert compare(ours, old).delta.value == pytest.approx(72.1, abs=0.05)
     assert compare(np.full(9, 0.4), np.full(9, 0.6)).delta.value == pytest.approx(-33.3, abs=0.05)
+
+
+@pytest.mark.parametrize(("hits", "n"), [(0, 5), (3, 6), (413, 1000), (7, 7)])
+def test_intervals_of_shares_are_wilsons(hits: int, n: int) -> None:
+    found, z, share = share_of(np.arange(n) < hits), 1.959964, hits / n
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    reach = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    assert (found.value, found.low, found.high) == pytest.approx((share, middle - reach, middle + reach), abs=1e-6)
 
 
 def test_more_than_half_of_the_workers_make_a_result_relevant(tmp_path: Path, run: Run) -> None:
@@ -135,7 +144,7 @@ def test_a_query_with_an_unanswered_question_is_left_out_for_both_models(tmp_pat
     assert found["overall"]["delta"] == {"value": None, "low": None, "high": None}
     assert "overall" in found["text"]
     assert "–" in found["text"]
-    assert "1 queries left out" in found["text"]
+    assert "no answer: 1 queries" in found["text"]
 
 
 def golden_file(tmp_path: Path) -> Path:

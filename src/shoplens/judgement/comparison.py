@@ -39,7 +39,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A share with its 95% interval; None where it is undefined (a bound of a single query)."""
+    """A number with its 95% interval; None where it is undefined (a mean's bounds with a single query)."""
 
     value: float | None
     low: float | None
@@ -98,7 +98,7 @@ def judged_queries(key: pa.Table, place: Ints, final: Ints, voters: Ints, one: s
 
 
 def compare(one: Floats, other: Floats) -> Comparison:
-    """Compare two models over the same queries; all intervals are bootstrap intervals over queries, at 95%.
+    """Compare two models over the same queries, with 95% intervals: bootstrap over queries, for shares Wilson's.
 
     Args:
         one: (n,) P@5 of each query, n at least 1.
@@ -112,8 +112,20 @@ def compare(one: Floats, other: Floats) -> Comparison:
         estimate_of(mean_interval(other)),
         estimate_of(paired_interval(one, other)),
         Estimate(*map(_finite, delta)),
-        *(estimate_of(mean_interval(share.astype(np.float64))) for share in (one > other, one < other, one == other)),
+        *(share_of(hits) for hits in (one > other, one < other, one == other)),
     )
+
+
+def share_of(hits: NDArray[np.bool_]) -> Estimate:
+    """The share of true ones with its Wilson score interval, which does not shrink to a point at 0 or 1.
+
+    Args:
+        hits: (n,), n at least 1.
+    """
+    from scipy.stats import binomtest
+
+    found = binomtest(int(hits.sum()), len(hits)).proportion_ci(0.95, method="wilson")
+    return Estimate(float(hits.mean()), float(found.low), float(found.high))
 
 
 def estimate_of(interval: Interval) -> Estimate:

@@ -23,60 +23,62 @@ def score_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def score_text(result: Mapping[str, Any]) -> str:
-    """The result in words: what was judged, Table 5's line, Table 6's table, and what was left out."""
-    one, other, overall, counted = result["one"], result["other"], result["overall"], result["questions"]
-    lines = [
-        f"{one} against {other}, source {result['source']}, {result['kind']} results, {overall['n']} queries; "
-        "[95% interval]",
-        "",
-        *(f"{name.title():<6} {_interval(overall[name])} of queries" for name in ("win", "lose", "draw")),
-        "",
-    ]
-    header = ("category", "n", f"P@5 {other}", f"P@5 {one}", "difference", "delta")
+    """The result in words: what was judged, Table 5's shares, Table 6's table, and what was left out."""
+    one, other, overall = result["one"], result["other"], result["overall"]
+    head = f"{one} against {other}, source {result['source']}, {result['kind']} results, {overall['n']} queries"
+    shares = [f"{name.title():<6} {_interval(overall[name])} of queries" for name in ("win", "lose", "draw")]
+    table = [*_table_6(result), f"difference in points, delta in percent of {other}'s P@5; [95% interval]"]
+    return "\n".join([head, "", *shares, "", *table, "", *_notes(result)])
+
+
+def _table_6(result: Mapping[str, Any]) -> list[str]:
+    header = ("category", "n", f"P@5 {result['other']}", f"P@5 {result['one']}", "difference", "delta")
     rows = [
         (
             name,
             str(row["n"]),
             percent(row["other"]["value"]),
             percent(row["one"]["value"]),
-            _interval(row["difference"], sign=True),
-            _interval(row["delta"], sign=True, scale=1),
+            _interval(row["difference"], "{:+.1f}"),
+            _interval(row["delta"], "{:+.1f}%", scale=1),
         )
-        for name, row in (("overall", overall), *result["categories"].items())
+        for name, row in (("overall", result["overall"]), *result["categories"].items())
     ]
-    widths = [max(len(line[at]) for line in (header, *rows)) for at in range(len(header))]
-    for line in (header, *rows):
-        cells = [
-            line[0].ljust(widths[0]),
-            *(text.rjust(width) for text, width in zip(line[1:], widths[1:], strict=True)),
-        ]
-        lines.append("  ".join(cells).rstrip())
-    lines += ["", f"difference in points of P@5, delta in percent of {other}'s P@5"]
-    found = result["consistency"]
-    if found["n"]:
-        lines.append(
-            f"worker consistency {_interval(found)} of {found['n']} questions that a worker met in several jobs"
-        )
-    lines.append(
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    return [
+        "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip()
+        for line in (header, *rows)
+    ]
+
+
+def _notes(result: Mapping[str, Any]) -> list[str]:
+    counted, repeated, unanswered = result["questions"], result["consistency"], result["queries"]["unanswered"]
+    notes = [
         f"{counted['asked']} questions: {counted['fewer_than_five']} with fewer than {REPLICAS} answers, "
         f"{counted['unanswered']} with none, {counted['even_split']} split evenly (counted as not relevant)"
-    )
-    if result["queries"]["unanswered"]:
-        lines.append(f"{result['queries']['unanswered']} queries left out: a question of theirs has no answer")
-    dropped = [worker for worker in result["workers"] if not worker["kept"]]
-    for worker in dropped:
-        why = "met no golden question" if worker["precision"] is None else f"{percent(worker['precision'])} right"
-        lines.append(f"dropped: {worker['worker']} ({why}; {PRECISION:.0%} of the golden questions are needed)")
+    ]
+    if unanswered:
+        notes.append(f"left out, because a question has no answer: {unanswered} queries")
+    if repeated["n"]:
+        notes.append(f"worker consistency {_interval(repeated)}; {repeated['n']} questions met again in another job")
+    for worker in result["workers"]:
+        if not worker["kept"]:
+            why = "met no golden question" if worker["precision"] is None else f"{percent(worker['precision'])} right"
+            notes.append(f"dropped: {worker['worker']} ({why}; {PRECISION:.0%} of the golden questions are needed)")
     if not result["golden_questions"]:
-        lines.append("no golden questions were asked, so no worker was checked")
-    return "\n".join(lines)
+        notes.append("no golden questions were asked, so no worker was checked")
+    return notes
 
 
-def percent(value: float | None, *, sign: bool = False, scale: float = 100.0) -> str:
+def percent(value: float | None) -> str:
     """A share in percent; a dash where it is undefined."""
-    return "–" if value is None else f"{scale * value:{'+' if sign else ''}.1f}%"
+    return _number(value, "{:.1f}%", 100)
 
 
-def _interval(found: Mapping[str, Any], *, sign: bool = False, scale: float = 100.0) -> str:
-    value, low, high = (percent(found[name], sign=sign, scale=scale) for name in ("value", "low", "high"))
+def _number(value: float | None, form: str, scale: float) -> str:
+    return "–" if value is None else form.format(scale * value)
+
+
+def _interval(found: Mapping[str, Any], form: str = "{:.1f}%", scale: float = 100) -> str:
+    value, low, high = (_number(found[name], form, scale) for name in ("value", "low", "high"))
     return f"{value} [{low}, {high}]"

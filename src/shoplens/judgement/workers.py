@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from shoplens.evaluation.statistics import mean_interval
 from shoplens.judgement.answers import Answers, Bools, Ints, Votes, votes_of
-from shoplens.judgement.comparison import Estimate, estimate_of
+from shoplens.judgement.comparison import Estimate, share_of
 
 
 @dataclass(frozen=True)
@@ -56,6 +55,6 @@ def workers_of(answers: Answers, right: Ints, given: Ints, kept: Bools) -> list[
 
 def consistency_of(votes: Votes) -> dict[str, Any]:
     """Share of (worker, question) pairs answered in several jobs whose answers are all the same, with n."""
-    same = votes.same[votes.jobs > 1].astype(np.float64)
-    estimate = estimate_of(mean_interval(same)) if len(same) else Estimate(None, None, None)
+    same = votes.same[votes.jobs > 1]
+    estimate = share_of(same) if len(same) else Estimate(None, None, None)
     return {"n": len(same), **asdict(estimate)}
