@@ -136,6 +136,28 @@ def test_the_summary_says_why_ranking_was_not_evaluated(finished: Layout) -> Non
     assert "Ranking  not evaluated: data has no search_log.parquet" in summary(finished)
 
 
+@pytest.mark.parametrize(
+    ("other", "said"), [("baseline", "with the baseline 0.5000"), ("reference", "with ImageNet transfer 0.5000")]
+)
+def test_the_summary_tells_retrieval_in_a_line(finished: Layout, other: str, said: str) -> None:
+    score = {"candidate": {"value": 0.6, "low": 0.55, "high": 0.65, "n": 222}, other: {"value": 0.5}}
+    codes = {"candidate": {"value": 0.58}, other: {"value": 0.4}}
+    found = {"retrieval/score": score, "retrieval/binary_score": codes}
+    measured = {"metrics": found, "counts": {"sources": {"lens": {}, "shop": {}}}}
+    write_json(finished.path("evaluate-retrieval") / "metrics.json", measured)
+    line = (
+        "Search   precision over 2 sources 0.6000 [0.5500, 0.6500] n=222 queries, by codes 0.5800; "
+        f"{said}, by codes 0.4000"
+    )
+    assert line in summary(finished).splitlines()
+
+
+def test_the_summary_says_why_retrieval_was_not_evaluated(finished: Layout) -> None:
+    skipped = {"skipped": "dataset.yaml names no sources", "metrics": {}}
+    write_json(finished.path("evaluate-retrieval") / "metrics.json", skipped)
+    assert "Search   not evaluated: dataset.yaml names no sources" in summary(finished)
+
+
 @pytest.mark.parametrize("stage", [stage.name for stage in STAGES[:-4]])
 def test_the_summary_of_a_run_that_failed_early_does_not_tell_an_earlier_ones_decision(
     finished: Layout, stage: str

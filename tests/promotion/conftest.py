@@ -104,6 +104,23 @@ class Run:
             write_json(folder / "metrics.json", summarise(outcomes, {"tasks/score": "lower"}, "split-1", resamples=100))
         return self
 
+    def search(self, gain: float, source: str = "shop", split: str = "split-1", embed: str = "train") -> "Run":
+        """Retrieval's evaluation of one source, in which the candidate is better than the baseline by `gain`."""
+        chain = {"data": self.path("data"), "prepare": self.path("prepare"), "embed": self.path(embed)}
+        found = np.random.default_rng(3).random(N)
+        values = {"candidate": found + gain, "chance": found - 0.3}
+        if (self.path("champion") / "encoder").exists():
+            values["baseline"] = found
+        with write_artifact(self.path("evaluate-retrieval"), "evaluate-retrieval", chain, {}) as folder:
+            slices = {"source": [source] * N}
+            names = ("retrieval/score", f"retrieval/{source}_p_at_1")
+            tables = [outcome_rows(name, model, UNITS, v, slices) for name in names for model, v in values.items()]
+            write_outcomes(folder / "outcomes.parquet", tables)
+            outcomes = read_outcomes(folder / "outcomes.parquet")
+            directions = dict.fromkeys(names, "higher")
+            write_json(folder / "metrics.json", summarise(outcomes, directions, split, unit="query", resamples=100))
+        return self
+
     def decide(self) -> "Run":
         gate(**self.named, out=self.path("gate"))
         return self.report()

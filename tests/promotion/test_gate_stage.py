@@ -78,6 +78,46 @@ def test_a_metric_that_is_not_a_number_is_a_no(run):
     assert decision(run)["reasons"][0].startswith("served as trained: fail: package/served_cosine: candidate None")
 
 
+SEARCHED = """
+version: 1
+bootstrap: true
+resamples: 300
+rules:
+  - {kind: floor, name: beats chance, metric: retrieval/score, against: chance, at_least: 0.05, min_n: 100}
+  - {kind: non_inferiority, name: not worse, metric: retrieval/score, margin: 0.05,
+     slices: {column: source, margin: 0.1, min_n: 50}}
+"""
+
+
+@pytest.mark.parametrize(("gain", "status"), [(0.0, "pass"), (-0.07, "fail")])
+def test_retrieval_is_judged_over_all_queries_and_by_source(run, gain, status):
+    run.all("A").train("B").compare().evaluate().search(gain)
+    write_text(run.path("gate.yaml"), SEARCHED)
+    run.decide()
+    lines = [(rule["name"], rule["slice"], rule["status"], rule["n"]) for rule in decision(run)["rules"]]
+    assert lines == [
+        ("beats chance", None, "pass", 120),
+        ("not worse", None, status, 120),
+        ("not worse", "source=shop", "pass", 120),
+    ]
+
+
+def test_retrieval_that_was_not_evaluated_is_a_no(run):
+    run.train("A").compare().evaluate()
+    write_text(run.path("gate.yaml"), SEARCHED)
+    run.decide()
+    assert decision(run)["reasons"][0].startswith("beats chance: fail: retrieval/score: not evaluated")
+
+
+def test_retrieval_by_other_embeddings_or_on_another_split_is_refused(run):
+    run.train("A").compare().evaluate()
+    write_text(run.path("embed") / "x", "others")
+    with pytest.raises(ShoplensError, match="another embed than"):
+        run.search(0.0, embed="embed").decide()
+    with pytest.raises(ShoplensError, match="measured on another split"):
+        run.search(0.0, split="split-2").decide()
+
+
 @pytest.mark.parametrize("alias", ["latest", "v1", "12", "with space"])
 def test_aliases_that_mlflow_reserves_are_refused(alias):
     with pytest.raises(ShoplensError, match="alias"):

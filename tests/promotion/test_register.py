@@ -48,6 +48,13 @@ def test_a_first_model_becomes_champion_with_files_metrics_params_and_lineage(ru
     assert {"shoplens.git_sha", "shoplens.git_dirty", "shoplens.policy", "shoplens.requirements"} <= set(found.tags)
 
 
+def test_metrics_of_sources_are_logged_under_names_that_mlflow_takes(run):
+    run.train("A").compare().evaluate().search(0.1, source="Möbel & (Co)").decide().promote()
+    found = mlflow_client().get_model_version(run.params.model, "1")
+    logged = mlflow_client().get_run(found.run_id).data.metrics
+    assert logged["retrieval/score.candidate"] == logged["retrieval/Möbel _ _Co__p_at_1.candidate"] > 0.5
+
+
 def test_the_registered_model_answers_through_mlflow_and_states_its_signature(run, registry_home, monkeypatch):
     import mlflow
 
