@@ -75,6 +75,8 @@ class Embedder:
 
     def crops(self, crops: Crops) -> np.ndarray:
         """Embedding and activation of every crop, float32 (N, 2, dim)."""
+        if not len(crops):  # sources that only train
+            return np.empty((0, 2, self._encoder.dim), np.float32)
         frozen = self._frozen(crops.paths, crops.digests, crops.boxes)
 
         @torch.inference_mode()
@@ -159,7 +161,8 @@ def embed(*, data: Path, prepare: Path, train: Path, champion: Path, out: Path, 
                 np.save(folder / f"{name}_crops.npy", rows[:, 0])
                 np.save(folder / f"{name}_crop_codes.npy", codes_of(rows[:, 1]))
             boxes = {key: pa.array(crops.boxes[:, i], from_pandas=True) for i, key in enumerate(BOX)}
-            pq.write_table(pa.table({"image_id": crops.image_ids.tolist(), **boxes}), folder / "crops.parquet")
+            image_ids = pa.array(crops.image_ids.tolist(), pa.string())
+            pq.write_table(pa.table({"image_id": image_ids, **boxes}), folder / "crops.parquet")
         listings = {
             "listing_id": pa.array(galleries.listing_ids.tolist(), pa.string()),
             "split": pa.array(galleries.split.tolist(), pa.string()),
