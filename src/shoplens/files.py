@@ -49,21 +49,31 @@ def digest_folder(folder: Path) -> str:
     return digest_json(rows)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write `content` so that `path` holds either its old or its new content, whenever the process dies."""
+@contextlib.contextmanager
+def replacing_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary file that takes the place of `path`, on disk, when the block ends without an error.
+
+    `path` holds either its old or its new content, whenever the process dies.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)
     try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
+        os.close(handle)
+        yield temporary
+        with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
         temporary.chmod(0o644)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` so that `path` holds either its old or its new content, whenever the process dies."""
+    with replacing_file(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def write_text(path: Path, text: str) -> None:

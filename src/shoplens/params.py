@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -37,7 +38,7 @@ class PrepareParams(StrictModel):
 
 
 class TrainParams(StrictModel):
-    """The gallery encoder and its training."""
+    """The encoder, and its training on galleries and image sources together."""
 
     seed: int = Field(1, ge=0)
     backbone: str = "efficientnet_lite0"
@@ -45,15 +46,40 @@ class TrainParams(StrictModel):
     frozen_blocks: int = Field(7, ge=0)
     image_size: int = Field(96, ge=32, le=1024)
     short_side: int | None = Field(None, ge=32, le=2048)
+    augment: bool = False
     embedding_dim: int | None = Field(256, ge=2)
+    module: Literal["projection", "binarisation", "layer_norm"] = "binarisation"
+    groups: int = Field(32, ge=1)
+    dropout: float = Field(0.5, ge=0, lt=1)
     head_width: int = Field(128, ge=2)
+    sources: tuple[str, ...] | None = Field(None, min_length=1)
+    mixing: Literal["even", "by_size"] = "even"
     loss: Literal["pseudo_uniform", "kendall"] = "pseudo_uniform"
+    balance: Literal["equal", "gradnorm"] = "equal"
+    sampled: Mapping[str, Annotated[int, Field(ge=2)]] = Field(default_factory=dict)
+    proxy_momentum: Literal["lazy", "scaled"] = "lazy"
+    proxy_memory_gib: float = Field(16.0, ge=0)
+    optimiser: Literal["adam", "sgd"] = "adam"
     learning_rate: float = Field(1e-3, gt=0)
-    batch_galleries: int = Field(16, ge=1)
+    proxy_learning_rate: float | None = Field(None, gt=0)
+    decay_every: int | None = Field(None, ge=1)
+    batch_photos: int = Field(416, ge=1)
+    warm_up_epochs: int = Field(0, ge=0)
+    warm_up_batch_photos: int = Field(832, ge=1)
     max_epochs: int = Field(8, ge=1)
-    patience: int = Field(1, ge=1)
+    patience: int | None = Field(1, ge=1)
     cache_gib: float = Field(8.0, ge=0)
     workers: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.augment and self.frozen_blocks:
+            raise ValueError("augment changes the pixels, so nothing can be frozen and kept: set frozen_blocks to 0")
+        if self.augment and (self.short_side is None or self.short_side < self.image_size):
+            raise ValueError("augment crops image_size from photos of short_side: set short_side above image_size")
+        if self.warm_up_epochs >= self.max_epochs:
+            raise ValueError("warm_up_epochs are the first of max_epochs: set fewer of them")
+        return self
 
 
 class EmbedParams(StrictModel):

@@ -16,7 +16,7 @@ from shoplens.stages import BY_NAME, Layout, run_stage
 
 pytestmark = pytest.mark.slow
 TRAIN = TrainParams(
-    pretrained="none", frozen_blocks=8, image_size=32, embedding_dim=8, head_width=4, batch_galleries=4, max_epochs=1
+    pretrained="none", frozen_blocks=8, image_size=32, embedding_dim=8, groups=4, head_width=4, batch_photos=8, max_epochs=1
 )
 
 

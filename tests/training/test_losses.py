@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from shoplens.data.tasks import Task
-from shoplens.training.losses import Kendall, PseudoUniform, Target, build_loss, task_losses
+from shoplens.training.losses import Kendall, PseudoUniform, Target, build_loss, task_losses, usable
 
 BINARY = Task(name="pool", kind="binary", n=4)
 CLASSES = Task(name="type", kind="multiclass", n=4, classes=("a", "b", "c"))
@@ -29,12 +29,16 @@ BY_HAND = [
 ]
 
 
+def labelled(tasks: list[Task], targets: dict[str, Target]) -> torch.Tensor:
+    return torch.tensor([int(usable(task, targets[task.name]).sum()) for task in tasks])
+
+
 def test_task_losses_equal_hand_computed_values() -> None:
-    assert task_losses(TASKS, OUTPUTS, TARGETS).tolist() == pytest.approx(BY_HAND, rel=1e-6)
+    assert task_losses(TASKS, OUTPUTS, TARGETS, labelled(TASKS, TARGETS)).tolist() == pytest.approx(BY_HAND, rel=1e-6)
 
 
 def test_pseudo_uniform_divides_squared_errors_by_the_variance() -> None:
-    total = PseudoUniform(TASKS)(task_losses(TASKS, OUTPUTS, TARGETS))
+    total = PseudoUniform(TASKS)(task_losses(TASKS, OUTPUTS, TARGETS, labelled(TASKS, TARGETS)))
     assert float(total) == pytest.approx(BY_HAND[0] + BY_HAND[1] + BY_HAND[2] / 25, rel=1e-6)
 
 
@@ -69,7 +73,7 @@ def test_kendall_starts_regressions_at_their_standard_deviation() -> None:
 def test_a_task_without_a_label_in_the_batch_is_zero_and_gives_no_gradient() -> None:
     output = torch.tensor([1.0, math.inf], requires_grad=True)
     target = {"pool": Target(torch.tensor([1, 0]), torch.tensor([False, False]))}
-    loss = task_losses([BINARY], {"pool": output}, target)
+    loss = task_losses([BINARY], {"pool": output}, target, labelled([BINARY], target))
     loss.sum().backward()
     assert loss.tolist() == [0.0]
     assert output.grad is not None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -54,7 +56,7 @@ class SampledSoftmax:
     def __init__(self, bank: ProxyBank, samples: int, seed: int) -> None:
         """`samples` classes a step, never fewer than a batch can have."""
         self.bank = bank
-        self._samples, self._seed = samples, seed
+        self.samples, self.seed = samples, seed
         self._sample = np.empty(0, np.int64)
         self._rows = torch.empty(0)
         self._labelled = 0
@@ -75,8 +77,8 @@ class SampledSoftmax:
         if not self._labelled:
             self._rows = torch.empty(0, device=device)
             return self._rows
-        rng = np.random.default_rng([self._seed, self.bank.steps])
-        self._sample = sample_classes(known, len(self.bank), self._samples, rng)
+        rng = np.random.default_rng([self.seed, self.bank.steps])
+        self._sample = sample_classes(known, len(self.bank), self.samples, rng)
         self._rows = self.bank.gather(self._sample, device)
         return self._rows
 
@@ -96,7 +98,43 @@ class SampledSoftmax:
         total = functional.cross_entropy(logits, positions.to(device, non_blocking=True), reduction="sum")
         return total / self._labelled
 
+    def average_gradient(self, average: Callable[[Tensor], None], scale: float = 1.0) -> None:
+        """Make the drawn proxies' gradient that of the whole batch, before `update`.
+
+        Args:
+            average: replaces a tensor by its mean over processes, in place.
+            scale: by which the loss was multiplied (torch.amp.GradScaler); a gradient that overflowed is dropped.
+        """
+        gradient = self._rows.grad if len(self._rows) else None
+        if gradient is None:
+            return
+        average(gradient)
+        gradient.div_(scale)
+        if scale != 1.0 and not bool(gradient.isfinite().all()):
+            gradient.zero_()
+
     def update(self, rate: float) -> None:
         """Move the drawn proxies by an SGD step at learning rate `rate`."""
         self._rows = torch.empty(0)
         self.bank.update(rate)
+
+
+@torch.no_grad()
+def validation_loss(sampler: SampledSoftmax, embeddings: Tensor, targets: Tensor, batch: int) -> Tensor:
+    """Mean cross-entropy over the labelled photos of a validation batch; changes nothing.
+
+    The sample depends on the number of the batch alone, so the losses of several epochs can be compared.
+
+    Args:
+        sampler: whose proxies count, as of now.
+        embeddings: (N, dim).
+        targets: classes (N,) on the CPU, -1 where a photo has none; at least one is labelled.
+        batch: its number.
+    """
+    known = targets >= 0
+    own = targets[known].numpy()
+    samples = max(sampler.samples, len(np.unique(own)))
+    rng = np.random.default_rng([sampler.seed, batch])
+    sample = sample_classes(own, len(sampler.bank), samples, rng)
+    logits = functional.linear(embeddings[known.to(embeddings.device)], sampler.bank.read(sample).to(embeddings))
+    return functional.cross_entropy(logits.float(), torch.from_numpy(positions_in(sample, own)).to(logits.device))

@@ -1,50 +1,141 @@
-"""Batches of ragged galleries, the same for the same seed and epoch, wherever training was interrupted."""
+"""Batches as the network takes them: photo rows of galleries and image units, read ahead, and their labels."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
+from shoplens.contract.store import PhotoStore
+from shoplens.data.examples import Crops
 from shoplens.data.galleries import Galleries
+from shoplens.data.photos import read_pixels
 from shoplens.data.tasks import Labels, Task
 from shoplens.models.activations import FrozenRows
-from shoplens.training.losses import Target
+from shoplens.models.encoder import PhotoEncoder
+from shoplens.training.augment import augment
+from shoplens.training.losses import Target, usable
+from shoplens.training.network import Inputs
+from shoplens.training.processes import Processes
+from shoplens.training.sources import ImageSource
+
+Members = tuple[np.ndarray, ...]
+"""Of a batch: galleries, if they train, then the units of each source."""
 
 
-def epoch_order(galleries: np.ndarray, seed: int, epoch: int, size: int) -> list[np.ndarray]:
-    """Gallery indices of each batch of an epoch, shuffled by (seed, epoch)."""
-    order = np.random.default_rng([seed, epoch]).permutation(galleries)
-    return [order[start : start + size] for start in range(0, len(order), size)]
+@dataclass(frozen=True)
+class Material:
+    """All photos and labels of a training run.
+
+    Photo rows number the galleries' photos first, then the crops. Without gallery tasks nothing of `galleries` is used.
+    """
+
+    store: PhotoStore
+    galleries: Galleries
+    tasks: Sequence[Task]
+    labels: Mapping[str, Labels]
+    crops: Crops
+    sources: Sequence[ImageSource]
+
+    @property
+    def paths(self) -> list[str]:
+        """Of every photo row."""
+        return [*self.galleries.paths, *self.crops.paths] if self.tasks else self.crops.paths
+
+    @property
+    def digests(self) -> list[str]:
+        """Of every photo row."""
+        return [*self.galleries.digests, *self.crops.digests] if self.tasks else self.crops.digests
+
+    @property
+    def boxes(self) -> np.ndarray:
+        """Of every photo row, (n, 4); NaN for whole photos."""
+        whole = np.full((len(self.galleries.paths), 4), np.nan)
+        return np.concatenate([whole, self.crops.boxes]) if self.tasks else self.crops.boxes
+
+    def split(self, members: Members) -> tuple[np.ndarray, Members]:
+        """Galleries (none without gallery tasks) and units of each source."""
+        return (members[0], members[1:]) if self.tasks else (np.empty(0, np.int64), members)
+
+    def photo_rows(self, members: Members) -> np.ndarray:
+        """Photo rows of a batch, galleries' first."""
+        galleries, units = self.split(members)
+        first = len(self.galleries.paths) if self.tasks else 0
+        crops = [first + source.crops[own] for source, own in zip(self.sources, units, strict=True)]
+        return np.concatenate([self.galleries.photo_rows(galleries), *crops])
+
+    def inputs(self, frozen: Tensor, own: Members, every: Members, group: Processes) -> Inputs:
+        """What the network takes, for a process that has `own` of the batch `every`."""
+        device = group.device
+        galleries, units = self.split(own)
+        all_galleries, all_units = self.split(every)
+        labelled = [int(usable(task, self._target(task, all_galleries)).sum()) for task in self.tasks]
+        targets = {task.name: self._target(task, galleries) for task in self.tasks}
+        return Inputs(
+            frozen.to(device, non_blocking=True),
+            torch.from_numpy(self.galleries.counts[galleries]),
+            {name: Target(t.values.to(device), t.known.to(device)) for name, t in targets.items()},
+            torch.tensor(labelled, device=device),
+            [torch.from_numpy(source.targets[u]) for source, u in zip(self.sources, units, strict=True)],
+            [torch.from_numpy(source.targets[u]) for source, u in zip(self.sources, all_units, strict=True)],
+            group.size,
+        )
+
+    def _target(self, task: Task, galleries: np.ndarray) -> Target:
+        labels = self.labels[task.name]
+        return Target(torch.from_numpy(labels.values[galleries]), torch.from_numpy(labels.known[galleries]))
 
 
-class BatchReader(torch.utils.data.Dataset[tuple[Tensor, Tensor, np.ndarray]]):
-    """Batch number -> (frozen rows (N, H, W, C), photo counts (G,), gallery indices (G,)); safe in worker processes."""
+class AugmentedRows:
+    """Photo rows read anew and changed by chance each time (training.augment): nothing frozen, nothing kept."""
 
-    def __init__(self, rows: FrozenRows, galleries: Galleries, batches: Sequence[np.ndarray]) -> None:
-        """`batches` are gallery indices."""
-        self._rows, self._galleries, self._batches = rows, galleries, batches
+    def __init__(self, encoder: PhotoEncoder, material: Material, seed: tuple[int, ...]) -> None:
+        """`seed` names the epoch."""
+        self._transform, self._material, self._seed = encoder.config.transform, material, seed
+        self._paths, self._boxes = material.paths, material.boxes
+
+    def read(self, rows: np.ndarray, step: int) -> Tensor:
+        """uint8 (n, S, S, 3). Chance depends on epoch, step and photo alone, whatever the number of processes."""
+        size, larger = self._transform.size, self._transform.short_side
+        assert larger is not None  # params says so
+        paths = [self._paths[i] for i in rows]
+        pixels = read_pixels(self._material.store, paths, larger, larger, self._boxes[rows])
+        return augment(torch.from_numpy(pixels), size, [(*self._seed, step, row) for row in rows.tolist()])
+
+
+class BatchReader(Dataset[tuple[Tensor, int]]):
+    """Batch number -> (what `PhotoEncoder.frozen` gives for this process's photos, the number); safe in workers."""
+
+    def __init__(
+        self, rows: FrozenRows | AugmentedRows, material: Material, batches: Sequence[Members], group: Processes
+    ) -> None:
+        """`batches` are those of all processes."""
+        self._rows, self._material, self._batches, self._group = rows, material, batches, group
 
     def __len__(self) -> int:
         return len(self._batches)
 
-    def __getitem__(self, number: int) -> tuple[Tensor, Tensor, np.ndarray]:
-        chosen = self._batches[number]
-        return (
-            self._rows[self._galleries.photo_rows(chosen)],
-            torch.from_numpy(self._galleries.counts[chosen]),
-            chosen,
-        )
+    def __getitem__(self, number: int) -> tuple[Tensor, int]:
+        every = self._batches[number]
+        rows = self._material.photo_rows(tuple(self._group.own(ids) for ids in every))
+        if isinstance(self._rows, FrozenRows):
+            return self._rows[rows], number
+        return self._rows.read(rows, number), number
 
 
-def targets_of(tasks: Sequence[Task], labels: dict[str, Labels], chosen: np.ndarray, device: str) -> dict[str, Target]:
-    """Labels and masks of the chosen galleries, on the device."""
-    return {
-        task.name: Target(
-            torch.from_numpy(labels[task.name].values[chosen]).to(device, non_blocking=True),
-            torch.from_numpy(labels[task.name].known[chosen]).to(device, non_blocking=True),
+def read_ahead(reader: BatchReader, first: int, workers: int, pin: bool) -> Iterator[tuple[Tensor, int]]:
+    """Batches from `first` on, decoded by worker processes if there are any."""
+    return iter(
+        DataLoader(
+            reader,
+            batch_size=None,
+            sampler=range(first, len(reader)),
+            num_workers=workers,
+            pin_memory=pin,
+            multiprocessing_context="spawn" if workers else None,
         )
-        for task in tasks
-    }
+    )

@@ -6,7 +6,6 @@ it runs. Batches are drawn from (seed, epoch) alone, so a place in the order of 
 
 from __future__ import annotations
 
-import io
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 import torch
 
-from shoplens.files import digest_json, write_bytes
+from shoplens.files import digest_json, replacing_file
 from shoplens.home import home
 from shoplens.progress import say
 
@@ -23,13 +22,14 @@ from shoplens.progress import say
 class Progress:
     """Where training stands.
 
-    `epoch` and `step` name the next batch; `train_sum` adds up this epoch's losses so far; `best` holds the module's
-    state at the lowest validation loss.
+    `epoch` and `step` name the next batch; `train_sum` adds up this epoch's losses so far; `photos` counts those that
+    were learned from, each time again; `best` holds the modules' state at the lowest validation loss.
     """
 
     epoch: int = 0
     step: int = 0
     train_sum: float = 0.0
+    photos: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
     best_loss: float = float("inf")
     best_epoch: int = -1
@@ -43,9 +43,8 @@ def checkpoint_path(params: dict[str, Any], inputs: dict[str, str]) -> Path:
 
 def save_checkpoint(path: Path, progress: Progress, states: dict[str, Any]) -> None:
     """Write progress and the states of modules and optimiser, whole or not at all."""
-    content = io.BytesIO()
-    torch.save({"progress": vars(progress), "states": states, "rng": torch.get_rng_state()}, content)
-    write_bytes(path, content.getvalue())
+    with replacing_file(path) as temporary:  # straight to the disk: a bank of proxies may fill half the memory
+        torch.save({"progress": vars(progress), "states": states, "rng": torch.get_rng_state()}, temporary)
 
 
 def load_checkpoint(path: Path) -> tuple[Progress, dict[str, Any]] | None:
@@ -53,7 +52,7 @@ def load_checkpoint(path: Path) -> tuple[Progress, dict[str, Any]] | None:
     if not path.is_file():
         return None
     try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
+        saved = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         torch.set_rng_state(saved["rng"])
         return Progress(**saved["progress"]), saved["states"]
     except Exception as error:  # a damaged pickle raises anything; training afresh is always right

@@ -1,4 +1,4 @@
-"""The training loop: ragged batches, masked multi-task loss, Adam, early stopping on the validation loss, resume."""
+"""The training loop: mixed batches of galleries and image units, masked multi-task loss, early stopping, resume."""
 
 from __future__ import annotations
 
@@ -9,67 +9,88 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
+from torch import Tensor, nn
 
-from shoplens.data.galleries import Galleries
-from shoplens.data.tasks import Labels
 from shoplens.errors import ShoplensError
 from shoplens.models.activations import FrozenRows
-from shoplens.models.encoder import PhotoEncoder, pool_galleries
-from shoplens.models.heads import TaskHeads
+from shoplens.models.proxies import validation_loss
 from shoplens.params import TrainParams
 from shoplens.progress import counter, say
-from shoplens.training.batches import BatchReader, epoch_order, targets_of
+from shoplens.training.batches import AugmentedRows, BatchReader, Material, Members, read_ahead
 from shoplens.training.checkpoint import Progress, load_checkpoint, save_checkpoint
-from shoplens.training.losses import PseudoUniform, build_loss, task_losses
+from shoplens.training.gradnorm import GradNorm
+from shoplens.training.losses import PseudoUniform, usable
+from shoplens.training.mixture import Pool, batches_of, shares
+from shoplens.training.network import Inputs, Network
+from shoplens.training.processes import Processes
+from shoplens.training.schedule import MOMENTUM, WEIGHT_DECAY, Epoch, plan_epoch
 
 CHECKPOINT_SECONDS = 30.0
-VALIDATION_BATCH = 64
+VALIDATION_PHOTOS = 512
+GALLERIES = "galleries"
 
 
-def _loader(
-    reader: BatchReader, first: int, workers: int, pin: bool
-) -> DataLoader[tuple[torch.Tensor, torch.Tensor, np.ndarray]]:
-    return DataLoader(
-        reader,
-        batch_size=None,
-        sampler=range(first, len(reader)),
-        num_workers=workers,
-        pin_memory=pin,
-        multiprocessing_context="spawn" if workers else None,
-    )
+def _pools(material: Material) -> list[Pool]:
+    """What trains."""
+    galleries, pools = material.galleries, []
+    if material.tasks:
+        ids = np.flatnonzero(galleries.split == "train")
+        pools.append(Pool(GALLERIES, ids, float(galleries.counts[ids].mean()) if len(ids) else 1.0))
+    return [*pools, *(Pool(source.name, np.flatnonzero(source.trains)) for source in material.sources)]
+
+
+def _validation_batches(material: Material) -> list[Members]:
+    """All validation galleries and units, each once, in batches of about VALIDATION_PHOTOS."""
+    members: list[tuple[np.ndarray, int]] = []
+    if material.tasks:
+        ids = np.flatnonzero(material.galleries.split == "validation")
+        mean = material.galleries.counts[ids].mean() if len(ids) else 1
+        members.append((ids, max(1, round(VALIDATION_PHOTOS / float(mean)))))
+    members += [(np.flatnonzero(~source.trains), VALIDATION_PHOTOS) for source in material.sources]
+    none = [np.empty(0, np.int64)] * len(members)
+    return [
+        (*none[:i], ids[start : start + size], *none[i + 1 :])
+        for i, (ids, size) in enumerate(members)
+        for start in range(0, len(ids), size)
+    ]
 
 
 class Trainer:
     """One training run; the state that a checkpoint holds and the steps that change it."""
 
     def __init__(
-        self,
-        encoder: PhotoEncoder,
-        heads: TaskHeads,
-        galleries: Galleries,
-        labels: dict[str, Labels],
-        rows: FrozenRows,
-        params: TrainParams,
-        device: str,
+        self, network: Network, material: Material, rows: FrozenRows, params: TrainParams, group: Processes
     ) -> None:
-        """Set up loss and optimiser (Adam with 0.9, 0.999: section 3.4)."""
-        self.encoder, self.heads = encoder.to(device), heads.to(device)
-        self.loss = build_loss(params.loss, heads.tasks).to(device)
-        self.plain = PseudoUniform(heads.tasks).to(device)
-        self.galleries, self.labels, self.rows = galleries, labels, rows
-        self.params, self.device = params, device
-        trainable = [p for m in (self.encoder, self.heads, self.loss) for p in m.parameters() if p.requires_grad]
-        self.optimiser = torch.optim.Adam(trainable, lr=params.learning_rate, betas=(0.9, 0.999), fused=True)
-        self.on_gpu = device.startswith("cuda")
+        """Set up the optimiser: Adam with 0.9, 0.999 (Booking, section 3.4), or SGD (Pinterest, section 4.1)."""
+        self.network = network.to(group.device)
+        self.plain = PseudoUniform(material.tasks).to(group.device)
+        self.material, self.rows, self.params, self.group = material, rows, params, group
+        self.pools, self.checked = _pools(material), _validation_batches(material)
+        self.image_tasks = [task for tasks in network.tasks for task in tasks]
+        terms = len(self.image_tasks) + bool(material.tasks)
+        self.gradnorm = GradNorm(terms).to(group.device) if params.balance == "gradnorm" else None
+        trainable = [p for p in network.parameters() if p.requires_grad]
+        self.optimiser: torch.optim.Optimizer
+        if params.optimiser == "adam":
+            self.optimiser = torch.optim.Adam(trainable, lr=params.learning_rate, betas=(0.9, 0.999), fused=True)
+        else:
+            self.optimiser = torch.optim.SGD(
+                trainable, lr=params.learning_rate, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY, fused=True
+            )
+        self.on_gpu = group.device.startswith("cuda")
         self.amp = torch.bfloat16 if self.on_gpu and torch.cuda.is_bf16_supported() else torch.float16
         self.scaler = torch.amp.GradScaler(enabled=self.on_gpu and self.amp == torch.float16)
         self.progress = Progress()
 
     def _states(self) -> dict[str, object]:
-        parts = {"encoder": self.encoder, "heads": self.heads, "loss": self.loss}
-        modules = {name: part.state_dict() for name, part in parts.items()}
-        return {**modules, "optimiser": self.optimiser.state_dict(), "scaler": self.scaler.state_dict()}
+        gradnorm = {} if self.gradnorm is None else {"gradnorm": self.gradnorm.state_dict()}
+        return {
+            "network": self.network.state_dict(),
+            "banks": {name: sampler.bank.state_dict() for name, sampler in self.network.sampled.items()},
+            "optimiser": self.optimiser.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            **gradnorm,
+        }
 
     def resume(self, path: Path) -> bool:
         """Go on from a checkpoint if there is one; says so."""
@@ -77,22 +98,62 @@ class Trainer:
         if loaded is None:
             return False
         self.progress, states = loaded
-        self.encoder.load_state_dict(states["encoder"])
-        self.heads.load_state_dict(states["heads"])
-        self.loss.load_state_dict(states["loss"])
+        self.network.load_state_dict(states["network"])
+        for name, sampler in self.network.sampled.items():
+            sampler.bank.load_state_dict(states["banks"][name])
         self.optimiser.load_state_dict(states["optimiser"])
         self.scaler.load_state_dict(states["scaler"])
+        if self.gradnorm is not None:
+            self.gradnorm.load_state_dict(states["gradnorm"])
         say(f"Resuming at epoch {self.progress.epoch + 1}, batch {self.progress.step + 1} ({path})")
         return True
 
-    def _losses(self, frozen: torch.Tensor, counts: torch.Tensor, chosen: np.ndarray) -> torch.Tensor:
+    def _save(self, checkpoint: Path) -> None:
+        if self.group.first:
+            save_checkpoint(checkpoint, self.progress, self._states())
+
+    def _prepare(self, plan: Epoch) -> nn.Module:
+        """The network with what learns in this epoch, as distributed data parallel wants it."""
+        tail = self.network.encoder.tail
+        tail.requires_grad_(not plan.new_parameters_only)
+        self.network.train()
+        if plan.new_parameters_only:
+            tail.eval()
+        for settings in self.optimiser.param_groups:
+            settings["lr"] = plan.rate
+        if self.group.size == 1:
+            return self.network
+        return nn.parallel.DistributedDataParallel(self.network)
+
+    def _step(self, network: nn.Module, inputs: Inputs, plan: Epoch) -> float:
+        """Learn from one batch; returns its total loss."""
         with torch.autocast("cuda", dtype=self.amp, enabled=self.on_gpu):
-            photos = self.encoder.finish(frozen.to(self.device, non_blocking=True))
-            galleries = pool_galleries(photos, counts.to(self.device))
-            outputs = self.heads(galleries)
-        outputs = {name: value.float() for name, value in outputs.items()}
-        targets = targets_of(self.heads.tasks, self.labels, chosen, self.device)
-        return task_losses(self.heads.tasks, outputs, targets)
+            losses, _ = network(inputs)
+        if self.gradnorm is None:
+            total = losses.sum()
+        else:
+            total = self.gradnorm(losses)
+            self.gradnorm.balance(losses, self._last_shared())
+        value = float(self.group.add_up(total.detach().cpu().double().numpy())) / self.group.size
+        if not math.isfinite(value):
+            state = self.progress
+            raise ShoplensError(
+                f"training loss is {value} in epoch {state.epoch + 1}, batch {state.step + 1}: "
+                "lower train.learning_rate"
+            )
+        self.optimiser.zero_grad(set_to_none=True)
+        self.scaler.scale(total).backward()
+        self.scaler.step(self.optimiser)
+        for sampler in self.network.sampled.values():
+            sampler.average_gradient(self.group.average, float(self.scaler.get_scale()))
+            sampler.update(plan.proxy_rate)
+        self.scaler.update()
+        return value
+
+    def _last_shared(self) -> Tensor:
+        """A parameter of the last layer that all tasks share."""
+        shared = [p for part in (self.network.encoder.tail, self.network.encoder.ending) for p in part.parameters()]
+        return next(p for p in reversed(shared) if p.requires_grad)
 
     def train_epoch(self, checkpoint: Path) -> float:
         """Run the rest of the current epoch.
@@ -101,92 +162,109 @@ class Trainer:
             Mean total loss over the epoch's batches.
 
         Raises:
-            ShoplensError: if the loss is not finite.
+            ShoplensError: if the loss is not finite, or a source has nothing to train on.
         """
-        state = self.progress
-        batches = epoch_order(
-            np.flatnonzero(self.galleries.split == "train"),
-            self.params.seed,
-            state.epoch,
-            self.params.batch_galleries,
+        state, params, group = self.progress, self.params, self.group
+        plan = plan_epoch(params, state.epoch, group.size)
+        counts = shares(self.pools, plan.batch_photos * group.size, params.mixing)
+        batches = batches_of(self.pools, counts, params.seed, state.epoch)
+        network = self._prepare(plan)
+        rows = (
+            AugmentedRows(self.network.encoder, self.material, (params.seed, state.epoch))
+            if params.augment
+            else self.rows
         )
-        self.encoder.train()
-        self.heads.train()
-        loader = _loader(BatchReader(self.rows, self.galleries, batches), state.step, self.params.workers, self.on_gpu)
+        reader = BatchReader(rows, self.material, batches, group)
         saved = time.monotonic()
         with counter(f"Epoch {state.epoch + 1}", total=len(batches), unit="batch") as bar:
             bar.update(state.step)
-            for frozen, counts, chosen in loader:
-                loss = self.loss(self._losses(frozen, counts, np.asarray(chosen)))
-                value = float(loss.detach())
-                if not math.isfinite(value):
-                    raise ShoplensError(
-                        f"training loss is {value} in epoch {state.epoch + 1}, batch {state.step + 1}: "
-                        "lower train.learning_rate"
-                    )
-                self.optimiser.zero_grad(set_to_none=True)
-                self.scaler.scale(loss).backward()
-                self.scaler.step(self.optimiser)
-                self.scaler.update()
+            for frozen, number in read_ahead(reader, state.step, params.workers, self.on_gpu):
+                every = batches[number]
+                own = tuple(group.own(ids) for ids in every)
+                state.train_sum += self._step(network, self.material.inputs(frozen, own, every, group), plan)
                 state.step += 1
-                state.train_sum += value
+                state.photos += len(self.material.photo_rows(every))
                 bar.update(1)
                 if time.monotonic() - saved > CHECKPOINT_SECONDS:
-                    save_checkpoint(checkpoint, state, self._states())
+                    self._save(checkpoint)
                     saved = time.monotonic()
         return state.train_sum / max(1, len(batches))
 
     @torch.inference_mode()
-    def validation_losses(self) -> np.ndarray:
-        """Unweighted task losses on the validation galleries, each averaged over its labelled ones, (T,)."""
-        self.encoder.eval()
-        self.heads.eval()
-        chosen = np.flatnonzero(self.galleries.split == "validation")
-        batches = [chosen[i : i + VALIDATION_BATCH] for i in range(0, len(chosen), VALIDATION_BATCH)]
-        sums = np.zeros(len(self.heads.tasks))
-        weights = np.zeros(len(self.heads.tasks))
-        for frozen, counts, members in _loader(BatchReader(self.rows, self.galleries, batches), 0, 0, self.on_gpu):
-            known = np.array([self._labelled(name, np.asarray(members)) for name in self._names()])
-            sums += self._losses(frozen, counts, np.asarray(members)).double().cpu().numpy() * known
-            weights += known
-        return sums / np.maximum(weights, 1)
+    def validation_losses(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean loss of each gallery task (T,), unweighted, and of each softmax task (K,), on what validates.
+
+        A softmax task's photos of classes that it does not know are left out, like a gallery's.
+        """
+        self.network.eval()
+        tasks, group = self.material.tasks, self.group
+        sums, weights = np.zeros((2, len(tasks) + len(self.image_tasks)))
+        numbers = group.own(np.arange(len(self.checked)))
+        alone = Processes(0, 1, group.device)
+        reader = BatchReader(self.rows, self.material, [self.checked[i] for i in numbers], alone)
+        for frozen, number in read_ahead(reader, 0, 0, self.on_gpu):
+            members = self.checked[numbers[number]]
+            inputs = self.material.inputs(frozen, members, members, alone)
+            with torch.autocast("cuda", dtype=self.amp, enabled=self.on_gpu):
+                embeddings = self.network.embed(inputs.frozen)
+                if len(inputs.counts):
+                    known = [int(usable(task, inputs.targets[task.name]).sum()) for task in tasks]
+                    losses = self.network.gallery_losses(embeddings, inputs)
+                    sums[: len(tasks)] += losses.double().cpu().numpy() * known
+                    weights[: len(tasks)] += known
+                    continue
+                place = len(tasks)
+                for own_tasks, targets in zip(self.network.tasks, inputs.units, strict=True):
+                    for i, task in enumerate(own_tasks):
+                        known_units = int((targets[:, i] >= 0).sum()) if len(targets) else 0
+                        if known_units:
+                            sampler = self.network.sampled.get(task.full_name)
+                            loss = (
+                                self.network.softmax_loss(task, embeddings, targets[:, i], targets[:, i])
+                                if sampler is None
+                                else validation_loss(sampler, embeddings, targets[:, i], int(number))
+                            )
+                            sums[place] += float(loss) * known_units
+                            weights[place] += known_units
+                        place += 1
+        means = group.add_up(sums) / np.maximum(group.add_up(weights), 1)
+        return means[: len(tasks)], means[len(tasks) :]
 
     def _names(self) -> Sequence[str]:
-        return [task.name for task in self.heads.tasks]
-
-    def _labelled(self, name: str, members: np.ndarray) -> int:
-        labels = self.labels[name]
-        usable = labels.known[members]
-        if labels.values.dtype == np.int64:
-            usable = usable & (labels.values[members] >= 0)
-        return int(usable.sum())
+        return [*(task.name for task in self.material.tasks), *(task.full_name for task in self.image_tasks)]
 
     def run(self, checkpoint: Path) -> Progress:
-        """Train until the total validation loss stops decreasing (section 3.4), then restore the best state.
+        """Train for `max_epochs`, or until the total validation loss stops decreasing (Booking, section 3.4).
 
-        The validation loss is the pseudo-uniform total for both losses: Kendall's own total can fall for ever by
-        shrinking the scales, and the two methods stop by the same yardstick.
+        With `patience` the best state is restored; without, the last one stays (Pinterest's fixed schedule). The
+        validation loss adds up pseudo-uniform gallery losses and softmax losses whatever weights training gives them:
+        Kendall's own total can fall for ever by shrinking the scales, and methods stop by the same yardstick.
 
         Raises:
             ShoplensError: if a loss is not finite.
         """
-        state = self.progress
-        while state.epoch < self.params.max_epochs and state.epoch - 1 - state.best_epoch < self.params.patience:
+        state, patience = self.progress, self.params.patience
+        while state.epoch < self.params.max_epochs and (
+            patience is None or state.epoch - 1 - state.best_epoch < patience
+        ):
             train_loss = self.train_epoch(checkpoint)
-            losses = self.validation_losses()
+            inside, outside = self.validation_losses()
             with torch.inference_mode():
-                value = float(self.plain(torch.from_numpy(losses).float().to(self.device)))
+                value = float(self.plain(torch.from_numpy(inside).float().to(self.group.device)))
+            value += float(outside.sum())
             if not math.isfinite(value):
                 raise ShoplensError(f"validation loss is {value} in epoch {state.epoch + 1}: lower train.learning_rate")
-            if value < state.best_loss:
+            if patience is None or value < state.best_loss:
                 state.best_loss, state.best_epoch = value, state.epoch
-                parts = {"encoder": self.encoder, "heads": self.heads}
+                parts = {"encoder": self.network.encoder, "heads": self.network.heads}
                 state.best = {n: {k: v.clone() for k, v in m.state_dict().items()} for n, m in parts.items()}
+            losses = [*inside, *outside]
             named = {f"val_{name}": float(x) for name, x in zip(self._names(), losses, strict=True)}
             state.history.append({"epoch": state.epoch + 1, "train_loss": train_loss, "val_loss": value, **named})
-            say(f"Epoch {state.epoch + 1}: training loss {train_loss:.4f}, validation loss {value:.4f}")
+            if self.group.first:
+                say(f"Epoch {state.epoch + 1}: training loss {train_loss:.4f}, validation loss {value:.4f}")
             state.epoch, state.step, state.train_sum = state.epoch + 1, 0, 0.0
-            save_checkpoint(checkpoint, state, self._states())
-        self.encoder.load_state_dict(state.best["encoder"])
-        self.heads.load_state_dict(state.best["heads"])
+            self._save(checkpoint)
+        self.network.encoder.load_state_dict(state.best["encoder"])
+        self.network.heads.load_state_dict(state.best["heads"])
         return state

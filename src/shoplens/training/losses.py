@@ -24,27 +24,36 @@ class Target:
     known: Tensor
 
 
-def task_losses(tasks: Sequence[Task], outputs: Mapping[str, Tensor], targets: Mapping[str, Target]) -> Tensor:
+def usable(task: Task, target: Target) -> Tensor:
+    """Which galleries a task learns from, (G,): a class that was not seen in training (value -1) is no label."""
+    return target.known & (target.values >= 0) if task.kind == "multiclass" else target.known
+
+
+def task_losses(
+    tasks: Sequence[Task], outputs: Mapping[str, Tensor], targets: Mapping[str, Target], labelled: Tensor
+) -> Tensor:
     """Each task's own loss, unweighted: cross-entropy, or mean squared error in squared natural units; (T,).
 
-    A gallery whose class was not seen in training (value -1) counts as unlabelled.
+    Args:
+        tasks: T tasks.
+        outputs: what their heads give.
+        targets: labels of the same galleries.
+        labelled: (T,), galleries of the whole batch that a task learns from, those of other processes included: the
+            sum is divided by it, so that the losses of all processes add up to the mean.
     """
     losses = []
-    for task in tasks:
+    for task, count in zip(tasks, labelled, strict=True):
         output, target = outputs[task.name], targets[task.name]
         if task.kind == "multiclass":
-            known = target.known & (target.values >= 0)
             each = functional.cross_entropy(output, target.values.clamp(min=0), reduction="none")
         elif task.kind == "binary":
-            known = target.known
             each = functional.binary_cross_entropy_with_logits(output, target.values.float(), reduction="none")
         else:
-            known = target.known
             each = (output - target.values).square()
         # where() and not a product: an unlabelled row's infinity must not become 0 * inf = NaN
-        total = torch.where(known, each, torch.zeros_like(each)).sum()
-        losses.append(total / known.sum().clamp(min=1))
-    return torch.stack(losses)
+        total = torch.where(usable(task, target), each, torch.zeros_like(each)).sum()
+        losses.append(total / count.clamp(min=1))
+    return torch.stack(losses) if losses else torch.zeros(0)
 
 
 class PseudoUniform(nn.Module):
