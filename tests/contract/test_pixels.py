@@ -4,6 +4,8 @@ import io
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from shoplens.contract.pixels import BadPhoto, decode, to_pixels
@@ -105,3 +107,58 @@ def test_shrinking_averages_instead_of_picking_pixels() -> None:
     board = (np.indices((64, 64)).sum(0) % 2 * 255).astype(np.uint8)
     pixels = to_pixels(saved(Image.fromarray(board), "PNG"), 8)
     assert abs(pixels.astype(int) - 127).max() < 12
+
+
+def numbered(width: int, height: int) -> tuple[bytes, np.ndarray]:
+    """A PNG whose every pixel is unlike the others, and its pixels."""
+    rows, columns = np.indices((height, width), dtype=np.uint8)
+    pixels = np.stack([rows, columns, rows ^ columns], axis=2)
+    return saved(Image.fromarray(pixels), "PNG"), pixels
+
+
+@given(st.tuples(*[st.floats(0, 1)] * 4), st.integers(2, 40), st.integers(2, 40))
+def test_a_crop_is_the_rounded_box_cut_out_before_anything_else(
+    corners: tuple[float, float, float, float], width: int, height: int
+) -> None:
+    content, pixels = numbered(width, height)
+    (x0, x1), (y0, y1) = sorted(corners[:2]), sorted(corners[2:])
+    left, right = np.rint(np.array([x0, x1]) * width).astype(int)
+    top, bottom = np.rint(np.array([y0, y1]) * height).astype(int)
+    if left < right and top < bottom:
+        alone = saved(Image.fromarray(pixels[top:bottom, left:right]), "PNG")
+        for short_side in (None, 11):
+            assert (to_pixels(content, 8, short_side, (x0, y0, x1, y1)) == to_pixels(alone, 8, short_side)).all()
+    else:
+        with pytest.raises(BadPhoto, match="has no pixel"):
+            to_pixels(content, 8, None, (x0, y0, x1, y1))
+
+
+def test_a_square_box_of_the_wanted_size_is_left_as_it_is() -> None:
+    content, pixels = numbered(40, 30)
+    assert (to_pixels(content, 10, None, (0.25, 0.5, 0.5, 5 / 6)) == pixels[15:25, 10:20]).all()
+
+
+def test_the_box_of_everything_is_no_box() -> None:
+    content, _ = numbered(40, 30)
+    assert (to_pixels(content, 16, 20, (0.0, 0.0, 1.0, 1.0)) == to_pixels(content, 16, 20)).all()
+
+
+def test_a_box_is_of_the_upright_photo() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the red left of the file is the top of the photo
+    content = saved(left_red(), "JPEG", exif=exif)
+    assert to_pixels(content, 8, None, (0.0, 0.0, 1.0, 0.45))[..., 0].min() > 200
+    assert to_pixels(content, 8, None, (0.0, 0.55, 1.0, 1.0))[..., 2].min() > 200
+
+
+@pytest.mark.parametrize(
+    "box", [(0.5, 0.0, 0.5, 1.0), (0.9, 0.0, 0.1, 1.0), (-0.5, 0.0, 1.0, 1.0), (0.0, 0.0, 1.0, 2.0)]
+)
+def test_a_box_that_is_empty_or_leaves_the_photo_is_refused_with_its_numbers(
+    box: tuple[float, float, float, float],
+) -> None:
+    """Also numbers of numpy's, whose own way to print themselves is not for readers."""
+    content, _ = numbered(40, 30)
+    said = ", ".join(f"{part:g}" for part in box)
+    with pytest.raises(BadPhoto, match=rf"the box \({said}\) has no pixel of 40x30, or leaves them"):
+        to_pixels(content, 8, None, tuple(np.array(box)))

@@ -65,7 +65,8 @@ def to_pixels(
     if box is not None:
         corners = [round(part * side) for part, side in zip(box, (*image.size, *image.size), strict=True)]
         if not (0 <= corners[0] < corners[2] <= image.width and 0 <= corners[1] < corners[3] <= image.height):
-            raise BadPhoto(f"the box {box} has no pixel of {image.width}x{image.height}, or leaves them")
+            said = ", ".join(f"{part:g}" for part in box)
+            raise BadPhoto(f"the box ({said}) has no pixel of {image.width}x{image.height}, or leaves them")
         image = image.crop((corners[0], corners[1], corners[2], corners[3]))
     if short_side is not None:
         scale = short_side / min(image.size)
