@@ -1,4 +1,4 @@
-"""The binarisation module is the paper's; groups that would zero it are refused; codes come from before the ReLU."""
+"""The three endings of an encoder; groups that would zero one are refused; codes come from before the ReLU."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shoplens.errors import ShoplensError
-from shoplens.models.embedding import EmbeddingModule, check_groups
+from shoplens.models.embedding import EmbeddingModule, Ending, Projection, Standardised, check_groups
 from shoplens.models.encoder import pool_galleries
 from shoplens.retrieval.codes import bit_density, pack_codes
 
@@ -39,6 +39,62 @@ def test_it_is_projection_group_norm_and_relu(width: int | None) -> None:
         assert made.activation(given_features).numpy() == pytest.approx(expected, abs=1e-4)
         assert made(given_features).numpy() == pytest.approx(np.maximum(expected, 0), abs=1e-4)
     assert made.width == expected.shape[1]
+
+
+def projected(made: Projection | Standardised, given_features: torch.Tensor) -> np.ndarray:
+    """By numpy in double precision."""
+    if isinstance(made.projection, torch.nn.Identity):
+        return given_features.double().numpy()
+    weight, bias = made.projection.weight.detach().double().numpy(), made.projection.bias.detach().double().numpy()
+    return np.asarray(given_features.double().numpy() @ weight.T + bias)
+
+
+def test_the_projection_is_linear_before_the_relu_and_at_least_0_after_it() -> None:
+    torch.manual_seed(0)
+    made, given_features = Projection(24, 16).eval(), features(50)
+    expected = projected(made, given_features)
+    assert (expected < 0).any()
+    with torch.inference_mode():
+        assert made.activation(given_features).numpy() == pytest.approx(expected, abs=1e-5)
+        assert made(given_features).numpy() == pytest.approx(np.maximum(expected, 0), abs=1e-5)
+    assert made.width == 16
+
+
+def test_without_a_width_the_projection_is_the_features_themselves() -> None:
+    made = Projection(24)
+    given_features = features(5) - 2
+    assert (made.width, sum(p.numel() for p in made.parameters())) == (24, 0)
+    assert torch.equal(made.activation(given_features), given_features)
+    assert torch.equal(made(given_features), given_features), "negative ones as well"
+
+
+@pytest.mark.parametrize("width", [None, 16])
+def test_the_baselines_module_standardises_each_photo_without_weights_of_its_own(width: int | None) -> None:
+    torch.manual_seed(0)
+    made, given_features = Standardised(24, width).eval(), features(50)
+    before = projected(made, given_features)
+    centred = before - before.mean(axis=1, keepdims=True)
+    expected = centred / np.sqrt((centred**2).mean(axis=1, keepdims=True) + 1e-5)
+    with torch.inference_mode():
+        assert made.activation(given_features).numpy() == pytest.approx(expected, abs=1e-4)
+        assert torch.equal(made(given_features), made.activation(given_features)), "nothing is cut off at 0"
+    assert made.width == (width or 24)
+    assert {name for name, _ in made.named_parameters()} == (
+        {"projection.weight", "projection.bias"} if width else set()
+    )
+
+
+@pytest.mark.parametrize(
+    "made",
+    [Projection(24), Projection(24, 16), Standardised(24), Standardised(24, 16), module(), module(width=16)],
+    ids=["features", "projection", "layer norm", "projected layer norm", "group norm", "projected group norm"],
+)
+def test_every_ending_is_its_embedding_of_its_activation(made: Ending) -> None:
+    made.eval()
+    with torch.inference_mode():
+        activation = made.activation(features(7))
+        assert activation.shape == (7, made.width)
+        assert torch.equal(made(features(7)), made.embedding(activation))
 
 
 def test_the_papers_settings_are_the_default() -> None:

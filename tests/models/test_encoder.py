@@ -8,9 +8,11 @@ import torch
 
 from shoplens.data.tasks import Task
 from shoplens.errors import ShoplensError
-from shoplens.models.encoder import EncoderConfig, PhotoEncoder, Transform, pool_galleries
+from shoplens.models.embedding import EmbeddingModule, Ending, Projection, Standardised
+from shoplens.models.encoder import EncoderConfig, PhotoEncoder, SpatialMean, Transform, pool_galleries
 from shoplens.models.heads import TaskHeads, count_parameters
 from shoplens.params import TrainParams, read_params
+from shoplens.serving.onnx_export import check_parity, export_onnx
 from shoplens.training.losses import PseudoUniform, Target, task_losses
 from shoplens.training.train import build_model
 
@@ -69,7 +71,8 @@ def test_booking_recipe_makes_a_step_at_224_pixels(booking: tuple[PhotoEncoder, 
         for task in TABLE_1
     }
     optimiser = torch.optim.Adam([p for p in encoder.parameters() if p.requires_grad], lr=1e-4, betas=(0.9, 0.999))
-    PseudoUniform(TABLE_1)(task_losses(TABLE_1, outputs, targets)).backward()
+    labelled = torch.full((len(TABLE_1),), 2)
+    PseudoUniform(TABLE_1)(task_losses(TABLE_1, outputs, targets, labelled)).backward()
     optimiser.step()
     changed = {name for name, p in encoder.named_parameters() if not torch.equal(p, before[name])}
     assert changed
@@ -120,18 +123,108 @@ def test_what_is_cached_before_training_is_what_the_finished_encoder_gives() -> 
     assert torch.equal(cached, encoder.eval().frozen(photos(8, 32)))
 
 
-@pytest.mark.parametrize("frozen_blocks", [0, 6, 9])
-def test_cached_part_and_tail_equal_the_whole(frozen_blocks: int) -> None:
+def with_module(module: str, width: int | None, frozen_blocks: int = 6) -> PhotoEncoder:
     config = EncoderConfig(
-        backbone="efficientnet_lite0", frozen_blocks=frozen_blocks, transform=Transform(size=64), embedding_dim=16
+        backbone="efficientnet_lite0",
+        frozen_blocks=frozen_blocks,
+        transform=Transform(size=64),
+        embedding_dim=width,
+        module=module,
+        groups=4,
     )
     torch.manual_seed(0)
-    encoder = PhotoEncoder(config, "package").eval()
+    return PhotoEncoder(config, "package").eval()
+
+
+ENDINGS = [
+    ("projection", None, Projection),
+    ("projection", 16, Projection),
+    ("binarisation", None, EmbeddingModule),
+    ("binarisation", 16, EmbeddingModule),
+    ("layer_norm", None, Standardised),
+    ("layer_norm", 16, Standardised),
+]
+
+
+@pytest.mark.parametrize(("module", "width", "ending"), ENDINGS)
+def test_the_steps_of_each_module_equal_the_whole(module: str, width: int | None, ending: type[Ending]) -> None:
+    encoder, pixels = with_module(module, width), photos(6, 64)
+    assert isinstance(encoder.ending, ending)
+    assert encoder.dim == (width or 1280)
     with torch.inference_mode():
-        whole = encoder(photos(6, 64))
-        parts = encoder.finish(encoder.frozen(photos(6, 64)))
+        frozen = encoder.frozen(pixels)
+        activations, embeddings = encoder.activate(frozen), encoder.finish(frozen)
+        whole = encoder(pixels)
+    assert whole.shape == activations.shape == (6, encoder.dim)
+    assert embeddings.dtype == torch.float32
+    assert torch.equal(encoder.rectify(activations), embeddings)
+    assert torch.nn.functional.cosine_similarity(whole, embeddings).min() > 0.9999
+    rectified = module == "binarisation" or (module == "projection" and width is not None)
+    assert torch.equal(embeddings, activations.clamp(min=0) if rectified else activations)
+
+
+@pytest.mark.parametrize("frozen_blocks", [0, 9])
+def test_cached_part_and_tail_equal_the_whole_however_much_is_frozen(frozen_blocks: int) -> None:
+    encoder, pixels = with_module("projection", 16, frozen_blocks), photos(6, 64)
+    with torch.inference_mode():
+        whole, parts = encoder(pixels), encoder.finish(encoder.frozen(pixels))
     assert whole.shape == (6, 16)
     assert torch.nn.functional.cosine_similarity(whole, parts).min() > 0.9999
+
+
+def test_a_projection_without_a_width_is_the_pooled_features_themselves() -> None:
+    encoder = with_module("projection", None)
+    with torch.inference_mode():
+        features = encoder.tail(encoder.prefix(encoder.normalise(photos(3, 64))))
+        assert torch.equal(encoder(photos(3, 64)), features)
+    assert encoder.state_dict().keys() == {
+        f"{part}.{name}" for part in ("prefix", "tail") for name in getattr(encoder, part).state_dict()
+    }
+
+
+def test_training_drops_out_and_the_finished_encoder_does_not() -> None:
+    encoder, _ = build_model(TrainParams(image_size=32, module="binarisation", dropout=0.5), TABLE_1[7:9])
+    frozen = encoder.frozen(photos(4, 32))
+    with torch.no_grad():
+        assert not torch.equal(encoder.train().finish(frozen), encoder.finish(frozen))
+        assert torch.equal(encoder.eval().finish(frozen), encoder.finish(frozen))
+
+
+@pytest.mark.parametrize(
+    ("width", "groups", "said"),
+    [
+        (16, 16, "16 dimensions cannot be normalised in 16 groups: a group of one dimension normalises to 0"),
+        (16, 3, "16 is not a multiple of 3"),
+        (None, 1280, "1280 dimensions cannot be normalised in 1280 groups"),
+    ],
+)
+def test_groups_that_do_not_fit_the_width_are_refused_with_the_reason(
+    width: int | None, groups: int, said: str
+) -> None:
+    config = EncoderConfig(
+        backbone="efficientnet_lite0",
+        frozen_blocks=9,
+        transform=Transform(size=64),
+        embedding_dim=width,
+        module="binarisation",
+        groups=groups,
+    )
+    with pytest.raises(ShoplensError, match=said):
+        PhotoEncoder(config, "none")
+    PhotoEncoder(config.model_copy(update={"module": "projection"}), "none")  # has no groups
+
+
+@pytest.mark.parametrize(("module", "width"), [row[:2] for row in ENDINGS if row[1] is not None])
+def test_as_onnx_each_module_gives_the_same_embeddings(module: str, width: int, tmp_path: Path) -> None:
+    encoder = with_module(module, width)
+    # a network of two layers in front: the real one is exported in the tests of serving
+    encoder.prefix = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, 4), torch.nn.ReLU())
+    encoder.tail = torch.nn.Sequential(torch.nn.Conv2d(8, 1280, 3, 4), torch.nn.ReLU(), SpatialMean())
+    export_onnx(encoder.eval(), 64, tmp_path / "encoder.onnx")
+    parity = check_parity(encoder, tmp_path / "encoder.onnx", [photos(5, 64).numpy(), photos(1, 64, seed=1).numpy()])
+    assert parity.n == 6
+    assert parity.min_cosine > 0.9999
+    assert parity.max_difference < 2e-3
 
 
 def test_packaged_weights_see_the_same_features_as_the_packages_own_names_say() -> None:
