@@ -49,23 +49,22 @@ def test_without_sources_one_line_says_so(tmp_path):
 def test_every_source_stands_with_all_models_by_embeddings_and_by_codes(searched, page):
     measured = read_json(searched.path("evaluate-retrieval") / "metrics.json")["metrics"]
     metrics = {
-        ("shop", "embeddings"): ("retrieval/shop_p_at_1", "P@1"),
-        ("shop", "codes"): ("retrieval/shop_p_at_1_binary", "P@1"),
-        ("street", "embeddings"): ("retrieval/street_avg_p_at_20", "Avg P@20"),
-        ("street", "codes"): ("retrieval/street_avg_p_at_20_binary", "Avg P@20"),
-        ("all sources", "embeddings"): ("retrieval/score", "each its own"),
-        ("all sources", "codes"): ("retrieval/binary_score", "each its own"),
+        ("shop P@1", "embeddings"): "retrieval/shop_p_at_1",
+        ("shop P@1", "codes"): "retrieval/shop_p_at_1_binary",
+        ("street Avg P@20", "embeddings"): "retrieval/street_avg_p_at_20",
+        ("street Avg P@20", "codes"): "retrieval/street_avg_p_at_20_binary",
+        ("all sources each its own", "embeddings"): "retrieval/score",
+        ("all sources each its own", "codes"): "retrieval/binary_score",
     }
-    for start, (metric, measure) in metrics.items():
+    for start, metric in metrics.items():
         row = next(row for row in page.rows if tuple(row[:2]) == start)
-        assert row[2] == measure
-        for cell, model in zip(row[3:7], ("candidate", "baseline", "reference", "chance"), strict=True):
+        for cell, model in zip(row[2:6], ("candidate", "baseline", "reference", "chance"), strict=True):
             found = measured[metric][model]
             numbers = [float(text) for text in re.findall(r"[\d.]+", cell)]
             assert numbers[0] == pytest.approx(found["value"], abs=6e-3)
             assert numbers[-1] == pytest.approx(found["high"], abs=6e-3)
-        assert row[8] == f"{measured[metric]['candidate']['n']} × query"
-    assert page.row("shop")[7] == "1"
+        assert row[7] == str(measured[metric]["candidate"]["n"])
+    assert page.row("shop P@1")[6] == "1"
     assert page.row("retrieval/score")[-1] == "22 × query"
     assert page.row("retrieval/binary_score")[-1] == "22 × query"
 
@@ -88,7 +87,7 @@ def test_classes_are_all_known_or_all_new(tmp_path, trained, said):
     out = evaluated(tmp_path, [source("a", "look")], [*rows, Example("a", "look", trained, "train", "t")])
     source_page = Page(build_run(tmp_path / "run", retrieval=out).report())
     assert next(row for row in source_page.rows if row[:2] == ["a", "look"])[5] == said
-    assert "all sources" not in source_page.headings(), "a single source is all of them"
+    assert "all sources each its own" not in source_page.headings(), "a single source is all of them"
 
 
 def test_codes_are_shown_with_their_size_and_bits(page):
@@ -129,7 +128,7 @@ def test_pictures_are_shown_with_words_and_the_page_stands_alone(searched, html,
     assert images[0]["alt"] == "Queries of shop with the first five results of the candidate and of baseline"
     assert all(attributes["src"].startswith("data:image/jpeg;base64,") for attributes in images)
     for entry in shown:
-        assert f"{entry['source']}, from top to bottom: {'; '.join(entry['labels'])}" in page.text
+        assert f"{entry['source']}, from top to bottom: {'; '.join(entry['categories'])}" in page.text
     assert "://" not in html
 
 
@@ -137,14 +136,14 @@ def test_a_first_run_is_shown_beside_imagenet(tmp_path):
     out = evaluated(tmp_path, models={"candidate": scattered(1), "reference": scattered(3)})
     source_page = Page(build_run(tmp_path / "run", baseline=False, retrieval=out).report())
     assert next(row for row in source_page.rows if row[:2] == ["Source", "Category"])[4] == "ImageNet"
-    assert next(row for row in source_page.rows if row[:2] == ["shop", "embeddings"])[4] == "–"
+    assert next(row for row in source_page.rows if row[:2] == ["shop P@1", "embeddings"])[3] == "–"
 
 
 def test_a_diverged_candidate_has_dashes_and_no_pictures(tmp_path):
     out = evaluated(tmp_path, models=MODELS | {"candidate": lambda crops: np.full((len(crops), 16), np.nan)})
     html = build_run(tmp_path / "run", retrieval=out, diverged=True).report()
     source_page = Page(html)
-    assert next(row for row in source_page.rows if row[:2] == ["shop", "codes"])[3] == "–"
+    assert next(row for row in source_page.rows if row[:2] == ["shop P@1", "codes"])[2] == "–"
     assert "Diverged: candidate; embeddings that are not finite find nothing." in source_page.text
     assert "What is found" not in source_page.text
     figure = next(part for part in re.findall(r"<svg.*?</svg>", html, re.DOTALL) if "Precision of visual" in part)

@@ -44,7 +44,8 @@ def draw_results(
         seed: of the choice.
 
     Returns:
-        The content of pictures.json: `source`, `picture`, `queries` (unit ids) and their `labels`, in order.
+        The content of pictures.json: `source`, `picture`, and in order `queries` (unit ids), their `labels` and
+        `categories` (or None).
 
     Raises:
         ShoplensError: if a photo cannot be read.
@@ -65,6 +66,7 @@ def draw_results(
                 "picture": name,
                 "queries": source.units[drawn].tolist(),
                 "labels": source.labels[drawn].tolist(),
+                "categories": source.categories[drawn].tolist(),
             }
         )
     return pictures

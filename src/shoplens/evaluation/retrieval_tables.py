@@ -93,11 +93,12 @@ def retrieval_rows(
     rows = []
     facts = counts(sources)
     for source in sources:
+        shared = {name: value for name, value in facts[source.name].items() if name != "queries"}
         for model in models:
             each = embedded.get(model)
             for kind in KINDS:
                 row: dict[str, Any] = {"source": source.name, "model": model, "kind": kind}
-                row |= dict.fromkeys(("value", "low", "high"), "") | {"n": len(source.units)} | facts[source.name]
+                row |= dict.fromkeys(("value", "low", "high"), "") | {"n": len(source.units)} | shared
                 row |= dict.fromkeys(("bytes_per_item", *BITS), "")
                 if each is not None:
                     values = values_of(source, results, model, kind)

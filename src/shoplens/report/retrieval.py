@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,11 +70,11 @@ class CategoryRow:
 
 @dataclass(frozen=True)
 class Shown:
-    """Queries of a source with results of two models, as a data address, and what the picture shows in words."""
+    """Queries of a source with results of two models, as a data address; `names` says what the queries are."""
 
     source: str
     picture: str
-    labels: tuple[str, ...]
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def read_retrieval(evaluated: Artifact) -> Retrieval | str:
         tuple(_category(row) for row in _read_csv(folder / "categories.csv")),
         shown["other"],
         tuple(
-            Shown(entry["source"], _address(folder / entry["picture"]), tuple(entry["labels"]))
+            Shown(entry["source"], _address(folder / entry["picture"]), _names(entry["labels"], entry["categories"]))
             for entry in shown["pictures"]
         ),
     )
@@ -205,6 +205,11 @@ def _category(row: Mapping[str, str]) -> CategoryRow:
         finite(row["delta"]),
         Estimate(finite(row["gain"]), finite(row["gain_low"]), finite(row["gain_high"])),
     )
+
+
+def _names(labels: Sequence[str], categories: Sequence[str | None]) -> tuple[str, ...]:
+    """Categories, for which a label may be a number; labels where there is none."""
+    return tuple(category or label for label, category in zip(labels, categories, strict=True))
 
 
 def _address(path: Path) -> str:
