@@ -168,5 +168,5 @@ def test_the_command_says_what_it_mined(tmp_path: Path, capsys: pytest.CaptureFi
     assert stop.value.code == 0
     held = sum(held_out(f"photo-{group}-0") for group in range(30))
     assert held > 0
-    expected = f"{30 - held} sets with {8 * (30 - held)} photos train; {held} are held out, with {2 * held} queries"
+    expected = f"{30 - held} (photos: {8 * (30 - held)}); held out: {held} (queries: {2 * held}, corpus: {6 * held})"
     assert expected in capsys.readouterr().err

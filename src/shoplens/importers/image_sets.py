@@ -153,8 +153,8 @@ def _summary(mined: pa.Table, shared: int, out: Path) -> str:
     counts = {role: len(table) for role, table in rows.items()}
     train, held_out = (pc.count_distinct(rows[role][c.LABEL]).as_py() for role in ("train", "query"))
     lines = [
-        f"Wrote {out}: {train:,} sets with {counts['train']:,} photos train; {held_out:,} are held out, with "
-        f"{counts['query']:,} queries and a corpus of {counts['corpus']:,}."
+        f"Wrote {out}: sets to train on: {train:,} (photos: {counts['train']:,}); held out: {held_out:,} "
+        f"(queries: {counts['query']:,}, corpus: {counts['corpus']:,})."
     ]
     if shared:
         lines.append(f"{shared:,} train rows were left out: their photos are queries or in a corpus.")
