@@ -23,6 +23,7 @@ EXAMPLES = """examples:
   shoplens embed a.jpg b.jpg                           the embedding of a gallery of photos
   shoplens rank "sea view pool" --top 20               the served ranker's first listings for a query
   shoplens judge make --source lens                    questions for people about two models' search results
+  shoplens search lamp.jpg --source shop               the catalogue photos that look most like a photo
   shoplens rollback                                    put the previous version back
 """
 RANK_EXAMPLES = """examples:
@@ -36,6 +37,13 @@ JUDGE_EXAMPLES = """examples:
   shoplens judge make --source lens --golden golden.csv      ask people about candidate and baseline
   shoplens judge make --source lens --other reference --traffic traffic.csv --queries 400 --out out/lens
   shoplens judge score --answers anna.csv ben.csv            wins, losses, draws and P@5 of both
+"""
+
+SEARCH_EXAMPLES = """examples:
+  shoplens search lamp.jpg                                  where the data has one image source
+  shoplens search lamp.jpg --source lens --top 5            five results, with how many bits of the codes differ
+  shoplens search room.jpg --source shop --box .1 .2 .4 .6  what the box of the photo shows
+  shoplens search lamp.jpg --json                           {"photo", "source", "version", "bits", "hits"}
 """
 
 
@@ -54,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument(
                 "photos", nargs="*", type=Path, help="photos of one gallery, to embed with the served model"
             )
+            sub.add_argument("--codes", action="store_true", help="print the gallery's binary code, hexadecimal, too")
     summary = commands.add_parser("summary", help="what the last run decided, measured and serves")
     _layout_arguments(summary)
     _data_commands(commands.add_parser("data", help="make, check, fetch or import a contract folder"))
@@ -87,6 +96,21 @@ def _parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
     )
+
+    search = commands.add_parser(
+        "search",
+        help="the photos of an image source that look most like a photo",
+        description="The nearest photos and crops of an image source's corpus, by the served encoder's binary codes.",
+        epilog=SEARCH_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    search.add_argument("photo", type=Path, help="a JPEG, PNG or WebP")
+    search.add_argument("--source", help="the image source to search (default: the only one)")
+    search.add_argument("--top", type=_positive, default=20, metavar="N", help="how many results (default: 20)")
+    search.add_argument(
+        "--box", type=float, nargs=4, metavar=("X0", "Y0", "X1", "Y1"), help="a crop, as fractions from the top left"
+    )
+    search.add_argument("--json", action="store_true", help="print one JSON object")
 
     rollback = commands.add_parser("rollback", help="put the previous version back, in the registry and the server")
     rollback.add_argument("--to", help="version to go back to (default: the one that the champion replaced)")
@@ -196,7 +220,7 @@ def _data(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _embed_photos(photos: list[Path]) -> int:
+def _embed_photos(photos: list[Path], codes: bool) -> int:
     import json
 
     from shoplens.serving.serve import embed_photos
@@ -206,8 +230,13 @@ def _embed_photos(photos: list[Path]) -> int:
     for photo in answer.photos:
         if photo.problem:
             say(f"{photo.path} is left out: {photo.problem}")
-    found = {"version": answer.version, "used": gallery.used, "corrupt": gallery.corrupt}
-    print(json.dumps(found | {"embedding": [round(float(x), 6) for x in gallery.embedding]}))
+    found: dict[str, object] = {"version": answer.version, "used": gallery.used, "corrupt": gallery.corrupt}
+    found["embedding"] = [round(float(x), 6) for x in gallery.embedding]
+    if codes:
+        if gallery.code is None:
+            raise ShoplensError(f"version {answer.version} was packaged before there were codes: run `dvc repro`")
+        found["code"] = gallery.code.tobytes().hex()
+    print(json.dumps(found))
     return 0
 
 
@@ -235,6 +264,18 @@ def _judge(arguments: argparse.Namespace) -> int:
     settings = Settings(**{field.name: getattr(arguments, field.name) for field in fields(Settings)})
     files = {name: getattr(arguments, name) for name in ("artifacts", "data", "out", "traffic", "golden")}
     make_questions(settings=settings, **files)
+    return 0
+
+
+def _search(arguments: argparse.Namespace) -> int:
+    import json
+    from dataclasses import asdict
+
+    from shoplens.serving.search import search_photo, searched_text
+
+    box = tuple(arguments.box) if arguments.box else None
+    found = search_photo(arguments.photo, arguments.source, arguments.top, box)
+    print(json.dumps(asdict(found), ensure_ascii=False) if arguments.json else searched_text(found))
     return 0
 
 
@@ -266,10 +307,14 @@ def run(arguments: argparse.Namespace) -> int:
         return _rank(arguments)
     if arguments.command == "judge":
         return _judge(arguments)
+    if arguments.command == "search":
+        return _search(arguments)
     if arguments.command == "rollback":
         return _rollback(arguments)
     if arguments.command == "embed" and arguments.photos:
-        return _embed_photos(arguments.photos)
+        return _embed_photos(arguments.photos, arguments.codes)
+    if arguments.command == "embed" and arguments.codes:
+        raise ShoplensError("--codes goes with photos; stage embed writes codes by itself")
     if arguments.command == "power":
         from shoplens.promotion.gate_stage import collected
         from shoplens.promotion.power import policy_power, power_text

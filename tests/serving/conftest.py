@@ -9,11 +9,20 @@ import numpy as np
 import pytest
 from ranking.tiny_ranker import QUERIES, small_plan, write_ranker
 from ranking.tiny_ranker import expected as trained_score
-from serving.tiny import SIZE, TinyEncoder, make_photo, training_path
+from serving.tiny import SIZE, TinyEncoder, make_photo, training_code, training_path
+from serving.tiny_search import some_corpora, some_searches
 
 from shoplens.artifacts import write_artifact
-from shoplens.serving.examples import Gallery, Ranking, write_embeddings, write_examples, write_rankings
+from shoplens.serving.examples import (
+    Gallery,
+    Ranking,
+    write_embeddings,
+    write_examples,
+    write_rankings,
+    write_searches,
+)
 from shoplens.serving.package import write_models
+from shoplens.serving.search_bundle import write_index
 
 
 @pytest.fixture(scope="session")
@@ -30,20 +39,25 @@ MakePackage = Callable[..., Path]
 def make_package(tmp_path_factory: pytest.TempPathFactory, galleries: list[Gallery]) -> MakePackage:
     """Package a tiny encoder, once a seed, without the trial.
 
-    `lie` claims answers that are not the encoder's, `ranker` is the seed of a ranker, if there is to be one.
+    `lie` claims answers that are not the encoder's, `ranker` is the seed of a ranker, if there is to be one, `search`
+    adds visual search.
     """
-    made: dict[tuple[int, bool, int | None], Path] = {}
+    made: dict[tuple[int, bool, int | None, bool], Path] = {}
 
-    def make(seed: int, lie: bool = False, ranker: int | None = None) -> Path:
-        if (seed, lie, ranker) not in made:
+    def make(seed: int, lie: bool = False, ranker: int | None = None, search: bool = False) -> Path:
+        key = (seed, lie, ranker, search)
+        if key not in made:
             encoder = TinyEncoder(seed).eval()
             out = tmp_path_factory.mktemp("package") / "package"
-            expected = np.stack([training_path(encoder, gallery.photos, SIZE) for gallery in galleries])
+            expected, codes = (
+                np.stack([path(encoder, gallery.photos, SIZE) for gallery in galleries])
+                for path in (training_path, training_code)
+            )
             with write_artifact(out, "package", {}, {"seed": seed}) as folder:
                 names = [[f"images/{k}.jpg" for k in range(len(gallery.photos))] for gallery in galleries]
                 write_examples(folder / "examples", galleries, names)
-                write_embeddings(folder / "examples", "served", expected[:, ::-1] if lie else expected)
-                weights, bundle = f"weights-{seed}", None
+                write_embeddings(folder / "examples", "served", expected[:, ::-1] if lie else expected, codes)
+                weights, bundle, index = f"weights-{seed}", None, None
                 if ranker is not None:
                     plan = small_plan(ranker)
                     bundle = write_ranker(tmp_path_factory.mktemp("ranker") / "ranker", plan, weights)
@@ -51,9 +65,23 @@ def make_package(tmp_path_factory: pytest.TempPathFactory, galleries: list[Galle
                     scores = {query: [trained_score(plan, query, listing) for listing in ids] for query in QUERIES}
                     rankings = [Ranking(query, ids, found, found) for query, found in scores.items()]
                     write_rankings(folder / "examples", rankings)
-                write_models(folder, encoder, size=SIZE, short_side=None, dim=16, weights=weights, ranker=bundle)
-            made[seed, lie, ranker] = out
-        return made[seed, lie, ranker]
+                if search:
+                    index, corpora = tmp_path_factory.mktemp("search") / "search", some_corpora()
+                    write_index(index, 16, weights, corpora)
+                    searches = some_searches(encoder, corpora)
+                    write_searches(folder / "examples", searches, ["query.jpg"] * len(searches))
+                write_models(
+                    folder,
+                    encoder,
+                    size=SIZE,
+                    short_side=None,
+                    dim=16,
+                    weights=weights,
+                    ranker=bundle,
+                    search=index,
+                )
+            made[key] = out
+        return made[key]
 
     return make
 

@@ -8,34 +8,42 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from ranking.tiny_ranker import expected, small_plan, write_ranker
-from serving.tiny import TinyEncoder, make_photo, training_path
+from serving.tiny import TinyEncoder, make_photo, training_code, training_path
+from serving.tiny_search import CROP, found_in, some_corpora
 
 from shoplens.contract.pixels import to_pixels
 from shoplens.errors import ShoplensError
-from shoplens.serving.client import Refused, embed_gallery, embed_photo, load_model, rank
+from shoplens.retrieval.index import WHOLE
+from shoplens.serving.client import Refused, embed_gallery, embed_photo, load_model, rank, search
 from shoplens.serving.onnx_export import check_parity, compare, export_onnx
 from shoplens.serving.repository import Description, in_slot, write_repository
+from shoplens.serving.search_bundle import write_index
 from shoplens.serving.server import Server, running_server
 
 SETTINGS = {"squashed96": (96, None), "squashed224": (224, None), "cropped96": (96, 128)}
 RANKED = "squashed96"
-RANKER = in_slot("ranker", RANKED)
-ENCODER = TinyEncoder(3).eval()
+RANKER, SEARCH = in_slot("ranker", RANKED), in_slot("search", RANKED)
+ENCODER = TinyEncoder(2).eval()
 PLAN = small_plan()
+CORPORA = some_corpora()
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server with an encoder for each setting, side by side as in a live repository; one has a ranker."""
+    """One server with an encoder for each setting, side by side as in a live repository; one has ranker and search."""
     root = tmp_path_factory.mktemp("served")
+    write_index(root / "index", 16, "weights", CORPORA)
     models = []
     for setting, (size, short_side) in SETTINGS.items():
         onnx = root / f"{setting}.onnx"
         export_onnx(ENCODER, size, onnx)
         bundle = write_ranker(root / f"ranker-{setting}", PLAN) if setting == RANKED else None
-        description = Description(size, short_side, 16, max_batch=4, ranker="digest" if bundle else None)
-        write_repository(root / setting, description, "embedded", onnx, bundle)
+        index = root / "index" if setting == RANKED else None
+        digests = {"ranker": "digest", "search": "digest"} if setting == RANKED else {}
+        description = Description(size, short_side, 16, max_batch=4, codes=True, **digests)
+        write_repository(root / setting, description, "embedded", onnx, bundle, index)
         for name in description.models:
             (root / "repository").mkdir(exist_ok=True)
             (root / setting / name).rename(root / "repository" / in_slot(name, setting))
@@ -64,9 +72,21 @@ def test_bytes_give_the_training_paths_embedding(server: Server, setting: str) -
     wanted = training_path(ENCODER, photos, size, short_side)
     assert compare(answer.embedding[None], wanted[None]).min_cosine >= 0.9999
     np.testing.assert_allclose(answer.embedding, wanted, atol=1e-5)
+    assert answer.code is not None
+    assert answer.code.tolist() == training_code(ENCODER, photos, size, short_side).tolist()
     assert (answer.used, answer.corrupt) == (7, 0)
     single = embed_photo(server.url, photos[0], model=in_slot("photo", setting))
-    np.testing.assert_allclose(single, training_path(ENCODER, photos[:1], size, short_side), atol=1e-5)
+    np.testing.assert_allclose(single.embedding, training_path(ENCODER, photos[:1], size, short_side), atol=1e-5)
+    assert single.code is not None
+    assert single.code.tolist() == training_code(ENCODER, photos[:1], size, short_side).tolist()
+
+
+def test_the_code_of_a_gallery_is_of_its_mean_activation_not_of_its_embedding(server: Server) -> None:
+    photos = various_photos()
+    code = embed_gallery(server.url, photos, model="gallery_squashed96").code
+    assert code is not None
+    embedding = training_path(ENCODER, photos, 96)
+    assert code.tolist() != np.packbits(embedding > 0).tolist(), "after the ReLU one photo sets a bit for all"
 
 
 def test_the_order_of_photos_does_not_matter(server: Server) -> None:
@@ -160,6 +180,56 @@ def test_an_empty_list_and_text_that_is_not_utf8_are_refused_by_client_and_serve
     assert "the query is not UTF-8" in refusal(b"\xff", [b"loft"])
 
 
+def results(server: Server, photo: bytes, source: str, k: int, box: tuple[float, float, float, float] = WHOLE) -> list:
+    answer = search(server.url, photo, source, k, box, model=SEARCH)
+    assert answer.code.tolist() == training_code(ENCODER, [photo], 96, box=box).tolist()
+    return list(zip(answer.image_ids, answer.boxes.tolist(), answer.distances.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("box", [WHOLE, CROP, (0.9, 0.9, 1.0, 1.0)])
+@pytest.mark.parametrize("k", [1, 7, 60, 1000, 2**40])
+def test_a_search_finds_the_nearest_crops_and_ties_go_by_their_order(
+    server: Server, k: int, box: tuple[float, float, float, float]
+) -> None:
+    photo = various_photos()[0]
+    found = results(server, photo, "lens", k, box)
+    assert found == found_in(CORPORA["lens"], training_code(ENCODER, [photo], 96, box=box), k)
+    assert len({bits for _, _, bits in found}) < len(found) or k == 1, "no ties"
+
+
+def test_a_crop_is_not_searched_as_its_photo(server: Server) -> None:
+    photo = various_photos()[0]
+    assert results(server, photo, "lens", 60) != results(server, photo, "lens", 60, CROP)
+
+
+def test_odd_ids_and_labels_and_distractors_are_answered_as_they_are(server: Server) -> None:
+    answer = search(server.url, make_photo(1), "the look/ä", 5, model=SEARCH)
+    labels = dict(zip(answer.image_ids, answer.labels, strict=True))
+    assert labels == {"bowl\x00": "a + b", "rug-東京": ""}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"photo": b"x"}, "the photo cannot be used: not a readable JPEG"),
+        ({"photo": make_photo(1)[:900]}, "the photo cannot be used: not a readable JPEG.*truncated"),
+        ({"source": "shop"}, "there is no source 'shop' to search: there is lens, the look/ä"),
+        ({"source": ""}, "there is no source '' to search"),
+        ({"source": "\udc80"}, "not text that UTF-8 can say"),
+        ({"k": 0}, "0 results are asked for: ask for at least one"),
+        ({"box": (0.5, 0.5, 0.5, 0.9)}, "the box .* has no pixel of 200x150"),
+        ({"box": (0.5, 0.5, 1.2, 0.9)}, "the box .* or leaves them"),
+        ({"box": (float("nan"), 0.5, 1.0, 0.9)}, "is not four numbers"),
+    ],
+)
+def test_a_search_that_cannot_be_answered_is_refused_with_the_reason(
+    server: Server, changes: dict[str, object], reason: str
+) -> None:
+    asked = {"photo": make_photo(1), "source": "lens", "k": 3, "box": WHOLE} | changes
+    with pytest.raises(Refused, match=reason):
+        search(server.url, **asked, model=SEARCH)  # type: ignore[arg-type]
+
+
 def test_errors_say_what_to_do(server: Server) -> None:
     with pytest.raises(ShoplensError, match="shoplens serve"):
         embed_photo("127.0.0.1:9", make_photo(1))
@@ -175,11 +245,20 @@ def test_onnx_equals_pytorch_at_every_batch_size_and_names_no_source(tmp_path: P
     assert parity.min_cosine >= 0.999999
     assert parity.max_difference < 1e-5
     assert parity.n == 12
+    assert check_parity(_OtherActivation(2).eval(), path, [pixels]).max_difference > 0.2, "activations are not compared"
     content = path.read_bytes()
     assert b".py" not in content
     assert b"stack_trace" not in content
     export_onnx(ENCODER, 96, path)
     assert path.read_bytes() == content
+
+
+class _OtherActivation(TinyEncoder):
+    """The embeddings of TinyEncoder, of other activations."""
+
+    def activate(self, frozen: torch.Tensor) -> torch.Tensor:
+        activation = super().activate(frozen)
+        return torch.where(activation < 0, activation - 0.3, activation)
 
 
 def test_parity_reports_wrong_values() -> None:

@@ -1,4 +1,4 @@
-"""Asking a Triton server (gRPC): embeddings of galleries and photos, scores of listings, and its model control."""
+"""Asking a Triton server (gRPC): embeddings and codes of photos, scores of listings, visual search, model control."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from shoplens.errors import ShoplensError
+from shoplens.retrieval.index import WHOLE
 
+Box = tuple[float, float, float, float]
 TIMEOUT_S = 60.0
 LOAD_TIMEOUT_S = 300.0
 
@@ -21,11 +23,24 @@ class Refused(ShoplensError):
 
 @dataclass(frozen=True)
 class GalleryAnswer:
-    """A gallery's embedding (float32 [D]), the photos it is the mean of, and those that could not be used."""
+    """A gallery's embedding (float32 [D]), the photos it is the mean of, and those that could not be used.
+
+    code: the signs of the mean activation, uint8 [ceil(D / 8)] (retrieval.codes); None by a version that was packaged
+    before there were codes.
+    """
 
     embedding: np.ndarray
     used: int
     corrupt: int
+    code: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class EmbeddedPhoto:
+    """One photo's embedding (float32 [D]) and code (as of GalleryAnswer)."""
+
+    embedding: np.ndarray
+    code: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -43,6 +58,24 @@ class RankAnswer:
     known: np.ndarray
     model: str
     modality: str
+
+
+@dataclass(frozen=True)
+class SearchAnswer:
+    """The nearest n crops of a source's corpus, nearest first, equal distances by image id and box.
+
+    Attributes:
+        image_ids, labels: of each; the label of a distractor is empty.
+        boxes: float64 [n, 4]: x0, y0, x1, y1 as fractions from the top left, 0 0 1 1 for a whole photo.
+        distances: int32 [n], how many bits differ.
+        code: uint8 [ceil(D / 8)], the query's.
+    """
+
+    image_ids: list[str]
+    boxes: np.ndarray
+    labels: list[str]
+    distances: np.ndarray
+    code: np.ndarray
 
 
 def embed_gallery(
@@ -67,20 +100,22 @@ def embed_gallery(
     """
     if not photos:
         raise Refused("the gallery has no photo: send at least one")
-    outputs = _infer(url, model, {"PHOTOS": photos}, ("EMBEDDING", "USED", "CORRUPT"), version, timeout_s)
-    return GalleryAnswer(outputs["EMBEDDING"], int(outputs["USED"][0]), int(outputs["CORRUPT"][0]))
+    outputs = _infer(url, model, {"PHOTOS": photos}, version, timeout_s)
+    used, corrupt = (int(outputs[name][0]) for name in ("USED", "CORRUPT"))
+    return GalleryAnswer(outputs["EMBEDDING"], used, corrupt, outputs.get("CODE"))
 
 
 def embed_photo(
     url: str, photo: bytes, version: str | None = None, timeout_s: float = TIMEOUT_S, model: str = "photo"
-) -> np.ndarray:
-    """The embedding of one photo, float32 [D]; arguments as for `embed_gallery`.
+) -> EmbeddedPhoto:
+    """The embedding and code of one photo; arguments as for `embed_gallery`.
 
     Raises:
         Refused: if the photo cannot be used.
         ShoplensError: if no server answers, or it fails.
     """
-    return _infer(url, model, {"PHOTO": [photo]}, ("EMBEDDING",), version, timeout_s)["EMBEDDING"]
+    outputs = _infer(url, model, {"PHOTO": [photo]}, version, timeout_s)
+    return EmbeddedPhoto(outputs["EMBEDDING"], outputs.get("CODE"))
 
 
 def rank(
@@ -107,9 +142,42 @@ def rank(
         inputs = {"QUERY": [query.encode()], "LISTINGS": [listing.encode() for listing in listing_ids]}
     except UnicodeEncodeError:
         raise Refused("the query or a listing id is not text that UTF-8 can say") from None
-    outputs = _infer(url, model, inputs, ("SCORES", "KNOWN", "MODEL", "MODALITY"), version, timeout_s)
+    outputs = _infer(url, model, inputs, version, timeout_s)
     said = [outputs[name][0].decode() for name in ("MODEL", "MODALITY")]
     return RankAnswer(outputs["SCORES"], outputs["KNOWN"].astype(bool), *said)
+
+
+def search(
+    url: str,
+    photo: bytes,
+    source: str,
+    k: int,
+    box: Box = WHOLE,
+    version: str | None = None,
+    timeout_s: float = TIMEOUT_S,
+    model: str = "search",
+) -> SearchAnswer:
+    """The nearest crops of a source's corpus to a photo, by the codes; other arguments as for `embed_gallery`.
+
+    Args:
+        photo: the photo file's bytes.
+        source: which image source's corpus to search.
+        k: how many to give, at least 1; of a smaller corpus, all.
+        box: the crop of the photo that is meant: x0, y0, x1, y1 as fractions from its top left.
+
+    Raises:
+        Refused: if the photo, the box, the source or k cannot be used.
+        ShoplensError: if no server answers, it serves no search, or it fails.
+    """
+    try:
+        inputs: dict[str, Sequence[bytes] | np.ndarray] = {"PHOTO": [photo], "SOURCE": [source.encode()]}
+    except UnicodeEncodeError:
+        raise Refused("the source is not text that UTF-8 can say") from None
+    inputs["BOX"] = np.array(box, np.float64)
+    inputs["K"] = np.array([min(k, np.iinfo(np.int32).max)], np.int32)
+    outputs = _infer(url, model, inputs, version, timeout_s)
+    ids, labels = ([text.decode() for text in outputs[name]] for name in ("IMAGE_IDS", "LABELS"))
+    return SearchAnswer(ids, outputs["BOXES"], labels, outputs["DISTANCES"], outputs["CODE"])
 
 
 def is_live(url: str) -> bool:
@@ -155,26 +223,23 @@ def loaded_models(url: str) -> list[str]:
 def _infer(
     url: str,
     name: str,
-    inputs: Mapping[str, Sequence[bytes]],
-    outputs: Sequence[str],
+    inputs: Mapping[str, Sequence[bytes] | np.ndarray],
     version: str | None,
     timeout_s: float,
 ) -> dict[str, np.ndarray]:
-    from tritonclient.grpc import InferInput, InferRequestedOutput
+    """All outputs of a model; lists of bytes are sent as they are, arrays as numbers of their type."""
+    from tritonclient.grpc import InferInput
+    from tritonclient.utils import np_to_triton_dtype
 
     tensors = []
     for tensor, contents in inputs.items():
-        tensors.append(InferInput(tensor, [len(contents)], "BYTES"))
-        tensors[-1].set_data_from_numpy(np.array([*contents, None], dtype=object)[:-1])
+        if not isinstance(contents, np.ndarray):
+            contents = np.array([*contents, None], dtype=object)[:-1]
+        tensors.append(InferInput(tensor, [len(contents)], np_to_triton_dtype(contents.dtype)))
+        tensors[-1].set_data_from_numpy(contents)
     with _client(url) as client:
-        answer = client.infer(
-            name,
-            tensors,
-            model_version=version or "",
-            outputs=[InferRequestedOutput(output) for output in outputs],
-            client_timeout=timeout_s,
-        )
-    return {output: answer.as_numpy(output) for output in outputs}
+        answer = client.infer(name, tensors, model_version=version or "", client_timeout=timeout_s)
+    return {output.name: answer.as_numpy(output.name) for output in answer.get_response().outputs}
 
 
 @contextlib.contextmanager

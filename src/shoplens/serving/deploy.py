@@ -1,4 +1,4 @@
-"""Stage `deploy`: the registered encoder and its ranker answer, after its answers were compared with the packaged ones.
+"""Stage `deploy`: the registered encoder, its ranker and its search answer, once their answers equal the packaged ones.
 
 With a server running, the new version is loaded beside the old one, asked, and only then given the public names;
 whatever goes wrong before or after, the old version keeps answering.
@@ -26,8 +26,8 @@ def deploy(*, package: Path, register: Path, out: Path, params: RegisterParams) 
     """Serve the version that stage register wrote into the registry, if it is not served already.
 
     Writes `receipt.json`: {"version", "models": the public names, "answers": {listing id: {"used", "corrupt",
-    "cosine"}}, "rankings": {query: {"scores", "difference"}}}, or {"skipped": reason}. The same registration gives the
-    same bytes again.
+    "cosine"}}, "rankings": {query: {"scores", "difference"}}, "searches": {query: {"results", "bits"}}}, or {"skipped":
+    reason}. The same registration gives the same bytes again.
 
     Raises:
         ShoplensError: if the chain package - receipt - registry does not hold, or the answers are wrong (then the
@@ -50,7 +50,7 @@ def _receipt(package: Path, register: Path, params: RegisterParams) -> dict[str,
         _check_chain(package, receipt, params)
         served = _deploy(package, receipt["model"], receipt["version"])
     names = live.read_description(package / "description.json").public
-    checked = {"answers": served.answers, "rankings": served.rankings}
+    checked = {"answers": served.answers, "rankings": served.rankings, "searches": served.searches}
     return {"version": served.version, "models": list(names), **checked}
 
 
@@ -101,12 +101,13 @@ def _deploy(package: Path, model: str, version: str) -> live.Live:
         slot = live.publish(package, version, models)
         answers = _switch(url, version, slot, before)
         weights = read_json(package / "description.json")["weights"]
-        served = live.Live(model, version, weights, models, answers.galleries, answers.rankings)
+        served = live.Live(model, version, weights, models, answers.galleries, answers.rankings, answers.searches)
         live.write_live(served)
         live.unload_others(url, slot)
         live.remove_stale({slot, before.slot if before else slot})
-    rankings = f" and {len(answers.rankings)} rankings" if answers.rankings else ""
-    say(f"deploy: version {version} is served ({len(answers.galleries)} galleries{rankings} answered as packaged)")
+    counts = {"galleries": answers.galleries, "rankings": answers.rankings, "searches": answers.searches}
+    checked = " and ".join(f"{len(found)} {name}" for name, found in counts.items() if found)
+    say(f"deploy: version {version} is served ({checked} answered as packaged)")
     return served
 
 

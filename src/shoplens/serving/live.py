@@ -1,6 +1,6 @@
 """The live model repository, in `home()/serving`: what is served here, and by which process.
 
-repository/gallery, photo, ranker             the public names: ensembles that point at one slot
+repository/gallery, photo, ranker, search     the public names: ensembles that point at one slot
 repository/{encoder,gallery,...}_<slot>       a package's models; a slot is a version and a digest of models
 slots/<slot>/                                 description and examples of that package
 state.json                                    the version that is served (the truth after a restart)
@@ -35,7 +35,7 @@ UNLOAD_TIMEOUT_S = 20.0
 class Live:
     """What is served: registered model, version, digests of its weights and models, and the answers at its check.
 
-    The ranker, if the package has one, is served under the version of its encoder.
+    Ranker and search, where the package has them, are served under the version of their encoder.
     """
 
     model: str
@@ -44,6 +44,7 @@ class Live:
     models: str
     answers: dict[str, dict[str, float]]
     rankings: dict[str, dict[str, float]] = field(default_factory=dict)
+    searches: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
     def slot(self) -> str:
@@ -194,8 +195,8 @@ def load_slot(url: str, slot: str) -> None:
 def load_public(url: str, slot: str) -> None:
     """Let a server take over what the public names mean since they point at `slot`.
 
-    A name that the slot does not have is taken away: the ranker of the encoder before would rank by features that this
-    one does not make.
+    A name that the slot does not have is taken away: the ranker of the encoder before would rank by features, and its
+    search compare codes, that this one does not make.
 
     Raises:
         ShoplensError: if the server does not take a name, or goes on answering by one that the slot does not have.

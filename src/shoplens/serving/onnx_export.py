@@ -15,10 +15,14 @@ from shoplens.files import write_bytes
 if TYPE_CHECKING:
     import torch
 
+    from shoplens.models.encoder import PhotoEncoder
+
+OUTPUTS = ("embedding", "activation")
+
 
 @dataclass(frozen=True)
 class Parity:
-    """How far two computations of the same embeddings are apart.
+    """How far two computations of the same embeddings, or activations, are apart.
 
     min_cosine: the lowest cosine similarity of a row pair; max_difference: the largest absolute difference of any
     element; n: rows compared.
@@ -47,8 +51,27 @@ def compare(one: np.ndarray, other: np.ndarray) -> Parity:
     return Parity(float(cosine.min()), float(np.nan_to_num(np.abs(a - b), nan=np.inf).max()), len(a))
 
 
-def export_onnx(encoder: torch.nn.Module, size: int, path: Path) -> None:
-    """Write the encoder as one ONNX file: `pixels` uint8 [n, size, size, 3] -> `embedding` float32 [n, D].
+def _served(encoder: PhotoEncoder) -> torch.nn.Module:
+    """The encoder as it is served: pixels -> (embedding, activation), rounded where training rounds.
+
+    What training caches of a photo is float16; without that step one bit in some thousands of a code would differ.
+    """
+    import torch
+
+    class Served(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder = encoder
+
+        def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            activation = self.encoder.activate(self.encoder.frozen(pixels))
+            return self.encoder.rectify(activation), activation
+
+    return Served().eval().to("cpu")
+
+
+def export_onnx(encoder: PhotoEncoder, size: int, path: Path) -> None:
+    """Write the encoder as one ONNX file: `pixels` uint8 [n, size, size, 3] -> OUTPUTS, float32 [n, D] each.
 
     The same weights give the same bytes: the exporter's notes (source paths, stack traces) are removed.
 
@@ -58,15 +81,14 @@ def export_onnx(encoder: torch.nn.Module, size: int, path: Path) -> None:
     import onnx
     import torch
 
-    model = encoder.eval().to("cpu")
     example = torch.zeros((2, size, size, 3), dtype=torch.uint8)
     try:
         program = torch.onnx.export(
-            model,
+            _served(encoder),
             (example,),
             dynamo=True,
             input_names=["pixels"],
-            output_names=["embedding"],
+            output_names=list(OUTPUTS),
             dynamic_shapes=({0: torch.export.Dim("n")},),
             external_data=False,
             verbose=False,
@@ -90,20 +112,27 @@ def _strip_notes(proto: Any) -> None:
         item.doc_string = ""
 
 
-def onnx_embeddings(path: Path, pixels: np.ndarray) -> np.ndarray:
-    """Embeddings [n, D] of uint8 pixels [n, S, S, 3] by onnxruntime on the CPU."""
+def check_parity(encoder: PhotoEncoder, path: Path, batches: Iterable[np.ndarray]) -> Parity:
+    """Compare PyTorch and onnxruntime on batches of uint8 pixels [n, S, S, 3] (each batch size tries `n` anew).
+
+    The parity is that of embeddings or of activations, whichever is worse; n counts photos.
+    """
     import onnxruntime
-
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    (embedding,) = session.run(["embedding"], {"pixels": pixels})
-    return np.asarray(embedding)
-
-
-def check_parity(encoder: torch.nn.Module, path: Path, batches: Iterable[np.ndarray]) -> Parity:
-    """Compare PyTorch and onnxruntime on batches of uint8 pixels [n, S, S, 3] (each batch size tries `n` anew)."""
     import torch
 
-    encoder = encoder.eval().to("cpu")
-    with torch.inference_mode():
-        pairs = [(encoder(torch.from_numpy(batch)).numpy(), onnx_embeddings(path, batch)) for batch in batches]
-    return compare(np.concatenate([a for a, _ in pairs]), np.concatenate([b for _, b in pairs]))
+    model = _served(encoder)
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    ours, theirs = [], []
+    for batch in batches:
+        with torch.inference_mode():
+            ours.append([made.numpy() for made in model(torch.from_numpy(batch))])
+        theirs.append(session.run(list(OUTPUTS), {"pixels": batch}))
+    embedding, activation = (
+        compare(np.concatenate(a), np.concatenate(b))
+        for a, b in zip(zip(*ours, strict=True), zip(*theirs, strict=True), strict=True)
+    )
+    return Parity(
+        min(embedding.min_cosine, activation.min_cosine),
+        max(embedding.max_difference, activation.max_difference),
+        embedding.n,
+    )

@@ -1,9 +1,11 @@
-"""Stage `package`: what serves the encoder and the ranker, tried in a real Triton server before the gate decides."""
+"""Stage `package`: what serves encoder, ranker and visual search, tried in a real Triton server before the gate."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,19 +16,24 @@ from shoplens.errors import ShoplensError
 from shoplens.files import digest_folder, read_json, write_json
 from shoplens.params import PackageParams
 from shoplens.progress import say
+from shoplens.retrieval.index import Corpus, load_index
 from shoplens.serving.examples import (
     Gallery,
+    Search,
+    differing_bits,
     score_difference,
     write_embeddings,
     write_examples,
     write_rankings,
+    write_searches,
 )
 from shoplens.serving.onnx_export import Parity, check_parity, compare, export_onnx
 from shoplens.serving.repository import VARIANTS, Description, write_repository
-from shoplens.serving.trial import Trial, try_server
+from shoplens.serving.search_bundle import Query, build_search
+from shoplens.serving.trial import RESULTS, Trial, try_server
 
 if TYPE_CHECKING:
-    import torch
+    from shoplens.models.encoder import PhotoEncoder
 
 
 def package(
@@ -34,12 +41,15 @@ def package(
 ) -> None:
     """Export the encoder, write both repositories and examples, and try the embedded one.
 
-    Writes `encoder.onnx`, `repository/{embedded,gpu}`, `description.json` (transform, dimensions, digests of weights
-    and ranker), `examples/` and `metrics.json`: `package/parity_cosine` (photos, ONNX against PyTorch),
-    `package/served_cosine` (galleries, answers to raw photo bytes against stage embed), both the lowest of n, and the
-    latency of gallery requests. Where the ranking was learned, the ranker is packaged too, with
-    `package/ranker_difference` (the largest between its scores as served and as trained) and the latency of rank
-    requests. Bad values are for the gate to judge; only a server that does not start or answer is an error.
+    Writes `encoder.onnx`, `repository/{embedded,gpu}`, `description.json` (transform, dimensions, digests of weights,
+    ranker and search), `examples/` and `metrics.json`: `package/parity_cosine` (photos, ONNX against PyTorch),
+    `package/served_cosine` (galleries, answers to raw photo bytes against stage embed), both the lowest of n,
+    `package/served_code_bits` (the share of the codes' bits that differ from stage embed's) and the latency of gallery
+    requests. Where the ranking was learned, the ranker is packaged too, with `package/ranker_difference` (the largest
+    between its scores as served and as trained) and the latency of rank requests. Where image sources have corpora,
+    visual search is packaged too (`search/`), with `package/search_wrong` (results that are not those that the
+    evaluation's search finds for the code that was served) and the latency of searches. Bad values are for the gate to
+    judge; only a server that does not start or answer is an error.
 
     Raises:
         ShoplensError: if an input does not fit, the encoder cannot be exported, or the server fails.
@@ -54,30 +64,43 @@ def package(
     inputs = {"data": data, "prepare": prepare, "train": train, "embed": embed, "evaluate-ranking": evaluate_ranking}
     with write_artifact(out, "package", inputs, params.model_dump()) as folder:
         bundle = load_bundle(train / "encoder")
-        galleries, names, expected = choose_examples(data, prepare, embed, params.examples)
+        galleries, names, expected, codes = choose_examples(data, prepare, embed, params.examples)
         write_examples(folder / "examples", galleries, names)
         say("package: exporting the encoder to ONNX")
         size, short_side = bundle.transform.size, bundle.transform.short_side
         weights = bundle.config.weights_digest
         ranker = ranker_of(evaluate_ranking, weights)
         dim = expected.shape[1]
-        write_models(folder, bundle.encoder, size=size, short_side=short_side, dim=dim, weights=weights, ranker=ranker)
+        search, queries = build_search(folder / "search", data, prepare, embed, width=dim, weights=weights)
+        write_models(
+            folder,
+            bundle.encoder,
+            size=size,
+            short_side=short_side,
+            dim=dim,
+            weights=weights,
+            ranker=ranker,
+            search=search,
+        )
         pixels = (np.stack([to_pixels(photo, size, short_side) for photo in one.photos]) for one in galleries)
         parity = check_parity(bundle.encoder, folder / "encoder.onnx", pixels)
         rankings = ranker_examples(ranker) if ranker else []
-        trial = try_server(folder / "repository" / "embedded", galleries, params.latency_requests, rankings)
-        write_embeddings(folder / "examples", "expected", expected)
-        write_embeddings(folder / "examples", "served", trial.embeddings)
+        trial = try_server(folder / "repository" / "embedded", galleries, params.latency_requests, rankings, queries)
+        write_embeddings(folder / "examples", "expected", expected, codes)
+        write_embeddings(folder / "examples", "served", trial.embeddings, trial.codes)
         if ranker:
             write_rankings(folder / "examples", trial.rankings)
+        if search:
+            write_searches(folder / "examples", trial.searches, [query.path for query in queries])
         metrics = _metrics(parity, compare(trial.embeddings, expected), trial)
+        metrics |= _code_metrics(trial, codes, queries, search)
         write_json(folder / "metrics.json", {"split": read_json(prepare / "split.json")["hash"], "metrics": metrics})
 
 
 def choose_examples(
     data: Path, prepare: Path, embed: Path, wanted: int
-) -> tuple[list[Gallery], list[list[str]], np.ndarray]:
-    """Test galleries spread over the range of lengths, their photos' names, and stage embed's embeddings of them.
+) -> tuple[list[Gallery], list[list[str]], np.ndarray, np.ndarray]:
+    """Test galleries spread over the range of lengths, their photos' names, and stage embed's embeddings and codes.
 
     Raises:
         ShoplensError: if there is no test listing.
@@ -86,7 +109,9 @@ def choose_examples(
     from shoplens.data.galleries import read_galleries
 
     listings = read_galleries(prepare)
-    embeddings = np.load(embed / "candidate.npy", mmap_mode="r", allow_pickle=False)
+    embeddings, codes = (
+        np.load(embed / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ("candidate", "candidate_codes")
+    )
     test = np.flatnonzero(listings.split == "test")
     if not test.size:
         raise ShoplensError(f"{prepare}: no test listing has a photo; deliver more listings")
@@ -98,7 +123,7 @@ def choose_examples(
         Gallery(str(listings.listing_ids[gallery]), [store.read(path) for path in photos])
         for gallery, photos in zip(chosen, paths, strict=True)
     ]
-    return galleries, paths, np.asarray(embeddings[chosen])
+    return galleries, paths, np.asarray(embeddings[chosen]), np.asarray(codes[chosen])
 
 
 def ranker_of(evaluate_ranking: Path, weights: str) -> Path | None:
@@ -135,33 +160,34 @@ def ranker_examples(ranker: Path) -> list[dict[str, Any]]:
 
 def write_models(
     folder: Path,
-    encoder: torch.nn.Module,
+    encoder: PhotoEncoder,
     *,
     size: int,
     short_side: int | None,
     dim: int,
     weights: str,
     ranker: Path | None = None,
+    search: Path | None = None,
 ) -> None:
     """Write `encoder.onnx`, both repositories and `description.json` into a package folder.
 
     Args:
         folder: the package.
-        encoder: uint8 pixels [n, size, size, 3] -> embeddings [n, dim].
+        encoder: uint8 pixels [n, size, size, 3] -> embeddings and activations [n, dim].
         size, short_side: the transform.
         dim: length of an embedding.
         weights: the weights' digest.
-        ranker: the ranker's bundle, if there is one.
+        ranker, search: the bundles of the ranker and of visual search, where there are.
 
     Raises:
         ShoplensError: if the encoder cannot be expressed in ONNX.
     """
     onnx = folder / "encoder.onnx"
     export_onnx(encoder, size, onnx)
-    digest = digest_folder(ranker) if ranker else None
-    description = Description(size=size, short_side=short_side, dim=dim, ranker=digest)
+    digests = [digest_folder(bundle) if bundle else None for bundle in (ranker, search)]
+    description = Description(size, short_side, dim, ranker=digests[0], search=digests[1], codes=True)
     for variant in VARIANTS:
-        write_repository(folder / "repository" / variant, description, variant, onnx, ranker)
+        write_repository(folder / "repository" / variant, description, variant, onnx, ranker, search)
     write_json(folder / "description.json", {"description": asdict(description), "weights": weights})
 
 
@@ -183,6 +209,39 @@ def _metrics(parity: Parity, served: Parity, trial: Trial) -> dict[str, Any]:
         p50 = np.median(trial.rank_seconds * 1000)
         rows["package/ranker_difference"] = ("lower", "score", score_difference(scores, expected), len(scores))
         rows["package/ranker_latency_p50_ms"] = ("lower", "request", float(p50), len(trial.rank_seconds))
+    return _blocks(rows)
+
+
+def _code_metrics(trial: Trial, codes: np.ndarray, queries: Sequence[Query], search: Path | None) -> dict[str, Any]:
+    served = [np.frombuffer(bytes.fromhex(found.code), np.uint8) for found in trial.searches]
+    ours = np.concatenate([codes, *(query.code[None] for query in queries)])
+    theirs = np.concatenate([trial.codes, *(code[None] for code in served)])
+    bits = trial.embeddings.shape[1] * len(ours)
+    rows = {"package/served_code_bits": ("lower", "bit", differing_bits(ours, theirs) / bits, bits)}
+    if search:
+        index = load_index(search)
+        wrong = [wrong_results(index.corpora[found.source], found) for found in trial.searches]
+        p50 = np.median(trial.search_seconds * 1000)
+        results = sum(len(found.distances) for found in trial.searches)
+        rows["package/search_wrong"] = ("lower", "result", float(sum(wrong)), results)
+        rows["package/search_latency_p50_ms"] = ("lower", "request", float(p50), len(trial.search_seconds))
+    return _blocks(rows)
+
+
+def wrong_results(corpus: Corpus, found: Search) -> int:
+    """How many results of a search are not those that the evaluation's search finds for the same code."""
+    from shoplens.retrieval.search import search_binary
+
+    code = np.frombuffer(bytes.fromhex(found.code), np.uint8)
+    wanted = search_binary(np.asarray(corpus.codes), code[None], RESULTS)
+    (rows,), (distances,) = wanted.rows, wanted.distances
+    ids = [image_id.decode() for image_id in corpus.image_ids[rows]]
+    expected = list(zip(ids, corpus.boxes[rows].tolist(), distances.tolist(), strict=True))
+    answered = list(zip(found.image_ids, found.boxes, found.distances, strict=True))
+    return sum(one != other for one, other in zip_longest(expected, answered))
+
+
+def _blocks(rows: Mapping[str, tuple[str, str, float, int]]) -> dict[str, Any]:
     return {
         name: {
             "direction": direction,

@@ -2,13 +2,16 @@
 
 | model | input | outputs |
 |---|---|---|
-| `gallery` | PHOTOS: BYTES [-1], one listing's photo files | EMBEDDING: FP32 [D]; USED, CORRUPT: INT32 [1] |
-| `photo` | PHOTO: BYTES [1] | EMBEDDING: FP32 [D] |
+| `gallery` | PHOTOS: BYTES [-1] | EMBEDDING: FP32 [D]; CODE: UINT8 [B]; USED, CORRUPT: INT32 [1] |
+| `photo` | PHOTO: BYTES [1] | EMBEDDING: FP32 [D]; CODE: UINT8 [B] |
 | `ranker` | QUERY: BYTES [1]; LISTINGS: BYTES [-1] | SCORES: FP32 [-1]; KNOWN: INT32 [-1]; MODEL, MODALITY: BYTES [1] |
-| `encoder` (internal) | pixels: UINT8 [n, S, S, 3] | embedding: FP32 [n, D] |
+| `search` | PHOTO, SOURCE: BYTES [1]; BOX: FP64 [4]; K: INT32 [1] | IMAGE_IDS, LABELS: BYTES [-1]; |
+| | | BOXES: FP64 [-1, 4]; DISTANCES: INT32 [-1]; CODE: UINT8 [B] |
+| `encoder` (internal) | pixels: UINT8 [n, S, S, 3] | embedding, activation: FP32 [n, D] |
 
-`gallery` and `photo` decode (python backend) and call `encoder`. `ranker`, which only data with a search log gives,
-answers from its own bundle; this very encoder made its image features, so the two are packaged and switched together.
+A code has D bits in B = ceil(D / 8) bytes. `gallery`, `photo` and `search` decode (python backend) and call `encoder`.
+`ranker`, which only data with a search log gives, and `search`, which only data with image sources gives, answer from
+bundles of their own; this very encoder made what is in them, so all are packaged and switched together.
 Only the encoder differs between the variants: `embedded` runs onnxruntime inside the python backend, which needs
 nothing but a Python package; `gpu` is Triton's onnxruntime backend with TensorRT, else CUDA.
 """
@@ -23,13 +26,15 @@ from typing import Any, Literal, get_args
 
 import shoplens.contract.pixels
 import shoplens.ranking.scoring
+import shoplens.retrieval.index
 from shoplens.files import write_json, write_text
 
 Variant = Literal["embedded", "gpu"]
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
 PHOTO_NAMES = ("gallery", "photo")
 RANKER = "ranker"
-PUBLIC = (*PHOTO_NAMES, RANKER)
+SEARCH = "search"
+PUBLIC = (*PHOTO_NAMES, RANKER, SEARCH)
 """Every name that a package may be asked by; `Description.public` are those of one package."""
 MODELS = ("encoder", *PUBLIC)
 _SOURCES = Path(__file__).parent / "triton"
@@ -41,8 +46,9 @@ class Description:
 
     size, short_side: the transform (`contract.pixels.to_pixels`). dim: length D of an embedding. max_batch: photos in
     one call of the encoder. front_instances: processes that decode, for `gallery` and `photo` each. queue_delay_us:
-    how long the encoder waits for other requests to share a batch (GPU only; on a CPU a batch saves nothing). ranker:
-    digest of the ranker's bundle; None where there is none.
+    how long the encoder waits for other requests to share a batch (GPU only; on a CPU a batch saves nothing). ranker,
+    search: digests of the ranker's and the search's bundles; None where there is none. codes: whether codes are
+    answered, which packages of earlier versions did not.
     """
 
     size: int
@@ -52,11 +58,14 @@ class Description:
     front_instances: int = 2
     queue_delay_us: int = 500
     ranker: str | None = None
+    search: str | None = None
+    codes: bool = False
 
     @property
     def public(self) -> tuple[str, ...]:
         """The names by which this package is asked."""
-        return PUBLIC if self.ranker else PHOTO_NAMES
+        bundles = {RANKER: self.ranker, SEARCH: self.search}
+        return (*PHOTO_NAMES, *(name for name, digest in bundles.items() if digest))
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -76,15 +85,32 @@ def signature(description: Description, name: str) -> dict[str, Any]:
                 _tensor("MODALITY", "STRING", 1),
             ],
         }
-    embedding = _tensor("EMBEDDING", "FP32", description.dim)
+    code = _tensor("CODE", "UINT8", -(-description.dim // 8))
+    if name == SEARCH:
+        return {
+            "input": [
+                _tensor("PHOTO", "STRING", 1),
+                _tensor("BOX", "FP64", 4),
+                _tensor("SOURCE", "STRING", 1),
+                _tensor("K", "INT32", 1),
+            ],
+            "output": [
+                _tensor("IMAGE_IDS", "STRING", -1),
+                _tensor("BOXES", "FP64", -1, 4),
+                _tensor("LABELS", "STRING", -1),
+                _tensor("DISTANCES", "INT32", -1),
+                code,
+            ],
+        }
+    made = [_tensor("EMBEDDING", "FP32", description.dim), *([code] if description.codes else [])]
     if name == "photo":
-        return {"input": [_tensor("PHOTO", "STRING", 1)], "output": [embedding]}
+        return {"input": [_tensor("PHOTO", "STRING", 1)], "output": made}
     counts = [_tensor(count, "INT32", 1) for count in ("USED", "CORRUPT")]
-    return {"input": [_tensor("PHOTOS", "STRING", -1)], "output": [embedding, *counts]}
+    return {"input": [_tensor("PHOTOS", "STRING", -1)], "output": [*made, *counts]}
 
 
-def _tensor(name: str, kind: str, length: int) -> dict[str, Any]:
-    return {"name": name, "data_type": f"TYPE_{kind}", "dims": [length]}
+def _tensor(name: str, kind: str, *dims: int) -> dict[str, Any]:
+    return {"name": name, "data_type": f"TYPE_{kind}", "dims": list(dims)}
 
 
 def _encoder_config(description: Description, variant: Variant) -> dict[str, Any]:
@@ -92,7 +118,7 @@ def _encoder_config(description: Description, variant: Variant) -> dict[str, Any
     config: dict[str, Any] = {
         "max_batch_size": description.max_batch,
         "input": [{"name": "pixels", "data_type": "TYPE_UINT8", "dims": shape}],
-        "output": [{"name": "embedding", "data_type": "TYPE_FP32", "dims": [description.dim]}],
+        "output": [_tensor(name, "FP32", description.dim) for name in ("embedding", "activation")],
         "model_warmup": [
             {
                 "name": f"zeros-{batch}",
@@ -176,7 +202,12 @@ def config_text(config: Mapping[str, Any]) -> str:
 
 
 def write_repository(
-    root: Path, description: Description, variant: Variant, onnx: Path, ranker: Path | None = None
+    root: Path,
+    description: Description,
+    variant: Variant,
+    onnx: Path,
+    ranker: Path | None = None,
+    search: Path | None = None,
 ) -> None:
     """Write a whole model repository: a folder for each of the description's models.
 
@@ -185,7 +216,7 @@ def write_repository(
         description: what is served.
         variant: which of the two.
         onnx: the exported encoder.
-        ranker: the ranker's bundle; the description names its digest.
+        ranker, search: the bundles of the ranker and of visual search; the description names their digests.
     """
     for name in description.models:
         version = root / name / "1"
@@ -198,16 +229,20 @@ def write_repository(
             continue
         shutil.copyfile(_SOURCES / f"{name}.py", version / "model.py")
         shutil.copyfile(_SOURCES / "responses.py", version / "responses.py")
-        if name in PHOTO_NAMES:
+        if name != RANKER:
             _add_front(version, description)
     if ranker is not None:
         version = root / RANKER / "1"
         shutil.copyfile(Path(shoplens.ranking.scoring.__file__), version / "scoring.py")
         shutil.copytree(ranker, version / "ranker")
+    if search is not None:
+        version = root / SEARCH / "1"
+        shutil.copyfile(Path(shoplens.retrieval.index.__file__), version / "index.py")
+        shutil.copytree(search, version / "index")
 
 
 def _add_front(version: Path, description: Description) -> None:
-    """What `gallery` and `photo` decode with."""
+    """What the models that take photos decode with."""
     shutil.copyfile(_SOURCES / "front.py", version / "front.py")
     shutil.copyfile(Path(shoplens.contract.pixels.__file__), version / "pixels.py")
     transform = {

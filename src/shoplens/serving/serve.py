@@ -118,7 +118,7 @@ def embed_photos(paths: Sequence[Path]) -> Embedded:
     Raises:
         ShoplensError: if a file cannot be read, no photo can be used, or nothing is deployed.
     """
-    contents = [_read(path) for path in paths]
+    contents = [read_photo(path) for path in paths]
     with live.answering("embed") as (url, current):
         return _embed(url, current.version, paths, contents)
 
@@ -127,13 +127,18 @@ def _embed(url: str, version: str, paths: Sequence[Path], contents: Sequence[byt
     answers = []
     for path, content in zip(paths, contents, strict=True):
         try:
-            answers.append(PhotoAnswer(path, embed_photo(url, content), None))
+            answers.append(PhotoAnswer(path, embed_photo(url, content).embedding, None))
         except Refused as problem:
             answers.append(PhotoAnswer(path, None, str(problem)))
     return Embedded(version, embed_gallery(url, contents), answers)
 
 
-def _read(path: Path) -> bytes:
+def read_photo(path: Path) -> bytes:
+    """A photo file's bytes.
+
+    Raises:
+        ShoplensError: if it cannot be read.
+    """
     try:
         return path.read_bytes()
     except OSError as error:

@@ -16,10 +16,14 @@ import numpy as np
 
 from shoplens.errors import ShoplensError
 from shoplens.progress import progress
-from shoplens.serving.client import embed_gallery, rank
-from shoplens.serving.examples import Gallery, Ranking
+from shoplens.serving.client import SearchAnswer, embed_gallery, rank, search
+from shoplens.serving.examples import Gallery, Ranking, Search
 from shoplens.serving.repository import MODELS
+from shoplens.serving.search_bundle import Query
 from shoplens.serving.server import running_server
+
+RESULTS = 5
+"""That each search of the trial asks for."""
 
 
 @dataclass(frozen=True)
@@ -27,20 +31,28 @@ class Trial:
     """What a server answered.
 
     Attributes:
-        embeddings: [galleries, D]. corrupt: photos that it could not use.
+        embeddings: [galleries, D]. codes: uint8 [galleries, ceil(D / 8)]. corrupt: photos that it could not use.
         seconds: of each timed gallery request.
         rankings: the rankings with its scores. rank_seconds: of each timed rank request.
+        searches: the searches with its results. search_seconds: of each timed search.
     """
 
     embeddings: np.ndarray
+    codes: np.ndarray
     corrupt: int
     seconds: np.ndarray
     rankings: list[Ranking]
     rank_seconds: np.ndarray
+    searches: list[Search]
+    search_seconds: np.ndarray
 
 
 def try_server(
-    repository: Path, galleries: list[Gallery], requests: int, rankings: Sequence[Mapping[str, Any]] = ()
+    repository: Path,
+    galleries: list[Gallery],
+    requests: int,
+    rankings: Sequence[Mapping[str, Any]] = (),
+    queries: Sequence[Query] = (),
 ) -> Trial:
     """Load a repository into a real server, ask it for every example, then time further requests, one after the other.
 
@@ -52,6 +64,7 @@ def try_server(
         galleries: what to ask the encoder.
         requests: how many to time, of each kind.
         rankings: what to ask the ranker, as its bundle's `examples.json` lists it; none without a ranker.
+        queries: what to ask visual search; none without it.
 
     Raises:
         ShoplensError: if the server does not start, load or answer, or its ranker does not know an example's listing.
@@ -67,8 +80,17 @@ def try_server(
             rank_seconds = _timed(
                 [partial(rank, server.url, one.query, one.listing_ids) for one in ranked], requests, "rank"
             )
-    embeddings = np.stack([answer.embedding for answer in answers])
-    return Trial(embeddings, sum(answer.corrupt for answer in answers), seconds, ranked, rank_seconds)
+            searching = [partial(search, server.url, one.photo, one.source, RESULTS, one.box) for one in queries]
+            found = [_search(query, ask()) for query, ask in zip(queries, searching, strict=True)]
+            search_seconds = _timed(searching, requests, "search")
+    embeddings, codes = (np.stack([getattr(answer, name) for answer in answers]) for name in ("embedding", "code"))
+    corrupt = sum(answer.corrupt for answer in answers)
+    return Trial(embeddings, codes, corrupt, seconds, ranked, rank_seconds, found, search_seconds)
+
+
+def _search(query: Query, answer: SearchAnswer) -> Search:
+    results = answer.image_ids, answer.boxes.tolist(), answer.distances.tolist()
+    return Search(query.source, query.image_id, query.box, query.photo, answer.code.tobytes().hex(), *results)
 
 
 def _ranking(url: str, row: Mapping[str, Any]) -> Ranking:

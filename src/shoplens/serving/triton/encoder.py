@@ -1,7 +1,7 @@
 """Triton model `encoder` (CPU variant): pixels of photos to embeddings, by onnxruntime inside the python backend.
 
-Requests that wait at the same time run as one batch. Input `pixels` uint8 [n, S, S, 3], output `embedding` float32
-[n, D]. One thread a core, or OMP_NUM_THREADS.
+Requests that wait at the same time run as one batch. Input `pixels` uint8 [n, S, S, 3], outputs `embedding` and
+`activation`, whose signs are the code, float32 [n, D]. One thread a core, or OMP_NUM_THREADS.
 """
 
 import os
@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import triton_python_backend_utils as pb_utils
+
+OUTPUTS = ("embedding", "activation")
 
 
 class TritonPythonModel:
@@ -25,9 +27,11 @@ class TritonPythonModel:
 
     def execute(self, requests: list[Any]) -> list[Any]:
         batches = [pb_utils.get_input_tensor_by_name(request, "pixels").as_numpy() for request in requests]
-        (embedding,) = self.session.run(["embedding"], {"pixels": np.concatenate(batches)})
+        made = self.session.run(OUTPUTS, {"pixels": np.concatenate(batches)})
         ends = np.cumsum([len(batch) for batch in batches])[:-1]
         return [
-            pb_utils.InferenceResponse([pb_utils.Tensor("embedding", np.ascontiguousarray(part))])
-            for part in np.split(embedding, ends)
+            pb_utils.InferenceResponse(
+                [pb_utils.Tensor(name, np.ascontiguousarray(part)) for name, part in zip(OUTPUTS, parts, strict=True)]
+            )
+            for parts in zip(*(np.split(output, ends) for output in made), strict=True)
         ]

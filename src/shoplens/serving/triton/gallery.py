@@ -1,7 +1,7 @@
 """Triton model `gallery`: the photos' bytes of one listing to its embedding, the mean over its usable photos.
 
-Input PHOTOS (BYTES [-1]); outputs EMBEDDING (FP32 [D]), USED and CORRUPT (INT32 [1]). A corrupt photo is counted and
-left out; a gallery without a usable photo is refused.
+Input PHOTOS (BYTES [-1]); outputs EMBEDDING (FP32 [D]), CODE (UINT8 [ceil(D / 8)], the signs of the mean activation),
+USED and CORRUPT (INT32 [1]). A corrupt photo is counted and left out; a gallery without a usable photo is refused.
 """
 
 from typing import Any
@@ -31,12 +31,13 @@ class TritonPythonModel:
         if not photos:
             return refuse("the gallery has no photo" if not problems else f"no usable photo; {problems[0]}")
         try:
-            embedding = self.front.embed(photos).mean(axis=0, dtype=np.float64).astype(np.float32)
+            embedding, code = self.front.embed(photos)
         except RuntimeError as error:
             return fail(error)
         return pb_utils.InferenceResponse(
             [
                 pb_utils.Tensor("EMBEDDING", embedding),
+                pb_utils.Tensor("CODE", code),
                 pb_utils.Tensor("USED", np.array([len(photos)], np.int32)),
                 pb_utils.Tensor("CORRUPT", np.array([len(problems)], np.int32)),
             ]

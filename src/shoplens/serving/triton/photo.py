@@ -1,6 +1,6 @@
 """Triton model `photo`: one photo's bytes to its embedding.
 
-Input PHOTO (BYTES [1]), output EMBEDDING (FP32 [D]); a corrupt photo is refused.
+Input PHOTO (BYTES [1]), outputs EMBEDDING (FP32 [D]) and CODE (UINT8 [ceil(D / 8)]); a corrupt photo is refused.
 """
 
 from typing import Any
@@ -20,8 +20,9 @@ class TritonPythonModel:
         for request in requests:
             (content,) = pb_utils.get_input_tensor_by_name(request, "PHOTO").as_numpy().reshape(-1)
             try:
-                embedding = self.front.embed([self.front.decode(content)])[0]
-                responses.append(pb_utils.InferenceResponse([pb_utils.Tensor("EMBEDDING", embedding)]))
+                embedding, code = self.front.embed([self.front.decode(content)])
+                tensors = [pb_utils.Tensor("EMBEDDING", embedding), pb_utils.Tensor("CODE", code)]
+                responses.append(pb_utils.InferenceResponse(tensors))
             except pixels.BadPhoto as problem:
                 responses.append(refuse(f"the photo cannot be used: {problem}"))
             except RuntimeError as error:
