@@ -16,7 +16,14 @@ from shoplens.stages import BY_NAME, Layout, run_stage
 
 pytestmark = pytest.mark.slow
 TRAIN = TrainParams(
-    pretrained="none", frozen_blocks=8, image_size=32, embedding_dim=8, groups=4, head_width=4, batch_photos=8, max_epochs=1
+    pretrained="none",
+    frozen_blocks=8,
+    image_size=32,
+    embedding_dim=8,
+    groups=4,
+    head_width=4,
+    batch_photos=8,
+    max_epochs=1,
 )
 
 
@@ -41,7 +48,7 @@ def trained(tmp_path: Path) -> Path:
     return root
 
 
-def test_embedding_killed_three_times_ends_with_the_same_embeddings_and_metrics(trained: Path, tmp_path: Path) -> None:
+def test_embedding_killed_four_times_ends_with_the_same_embeddings_and_metrics(trained: Path, tmp_path: Path) -> None:
     undisturbed = tmp_path / "undisturbed"
     shutil.copytree(trained, undisturbed)
     finish(undisturbed, "embed", TRAIN)
@@ -49,13 +56,17 @@ def test_embedding_killed_three_times_ends_with_the_same_embeddings_and_metrics(
 
     cache = trained / "home/cache"
     kill_when(trained, "embed", TRAIN, files_at_least(cache / "frozen", "*.json", 3))
-    said = kill_when(trained, "embed", TRAIN, files_at_least(cache / "galleries", "*.json", 3))
+    said = kill_when(trained, "embed", TRAIN, files_at_least(cache / "embeddings", "*.json", 3))
     assert "photos are there from an earlier run" in said
-    candidate = 8  # segments of 4 of the 30 galleries
-    said = kill_when(trained, "embed", TRAIN, files_at_least(cache / "galleries", "*.json", candidate + 2))
-    assert re.search(r"Embeddings of the candidate: (12|16|20) of 30 galleries are there", said)
-    said = finish(trained, "embed", TRAIN)
-    assert re.search(r"Embeddings of the reference: \d+ of 30 galleries are there", said)
+    galleries = 8  # segments a model: 4 of the 30 galleries each; then all crops in one
+    said = kill_when(trained, "embed", TRAIN, files_at_least(cache / "embeddings", "*.json", galleries + 2))
+    assert re.search(r"Embeddings of galleries, candidate: (12|16|20) of 30 are there", said)
+    said = kill_when(trained, "embed", TRAIN, files_at_least(cache / "embeddings", "*.json", 2 * galleries + 1))
+    assert re.search(r"Embeddings of galleries, reference: \d+ of 30 are there", said)
+    crops = [folder.name for folder in (cache / "embeddings").iterdir() if len(list(folder.glob("*.json"))) == 1]
+    assert len(crops) == 1, "killed between the crops of one model and the other's"
+    finish(trained, "embed", TRAIN)
+    assert len(list((cache / "embeddings").iterdir())) == 4, "two models, galleries and crops"
     assert digest_folder(trained / "artifacts/embed") == digest_folder(undisturbed / "artifacts/embed")
     assert not list((trained / "artifacts").glob(".embed.tmp*")), "leftovers of the killed runs"
     go(trained, "evaluate-stars")
