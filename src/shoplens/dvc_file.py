@@ -31,9 +31,9 @@ CODE: Mapping[str, tuple[str, ...]] = {
     "evaluate-stars": ("contract", "data", "evaluation"),
     "evaluate-ranking": ("contract", "data", "ranking", "evaluation"),
     "evaluate-retrieval": ("contract", "data", "retrieval", "evaluation"),
-    "package": ("contract", "data", "models", "ranking/scoring.py", "serving"),
+    "package": ("contract", "data", "models", "ranking/scoring.py", "retrieval", "serving"),
     "gate": ("evaluation", "promotion"),
-    "report": ("contract", "ranking/scoring.py", "evaluation", "report", "serving"),
+    "report": ("contract", "models", "ranking/scoring.py", "retrieval/index.py", "evaluation", "report", "serving"),
 }
 
 
