@@ -273,7 +273,7 @@ def test_what_cannot_be_evaluated_is_skipped_and_said(tmp_path, capsys, sources,
     assert not (tmp_path / "out" / "outcomes.parquet").exists()
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, 1e30])
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e19])
 def test_a_diverged_candidate_has_outcomes_that_no_rule_passes(tmp_path, capsys, value):
     def diverged(crops):
         found = scattered(1)(crops)
