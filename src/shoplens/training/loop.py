@@ -21,7 +21,7 @@ from shoplens.training.checkpoint import Progress, load_checkpoint, save_checkpo
 from shoplens.training.gradnorm import GradNorm
 from shoplens.training.losses import PseudoUniform, usable
 from shoplens.training.mixture import Pool, batches_of, shares
-from shoplens.training.network import Inputs, Network
+from shoplens.training.network import Inputs, Network, synchronise_norms
 from shoplens.training.processes import Processes
 from shoplens.training.schedule import MOMENTUM, WEIGHT_DECAY, Epoch, plan_epoch
 
@@ -61,7 +61,15 @@ class Trainer:
     def __init__(
         self, network: Network, material: Material, rows: FrozenRows, params: TrainParams, group: Processes
     ) -> None:
-        """Set up the optimiser: Adam with 0.9, 0.999 (Booking, section 3.4), or SGD (Pinterest, section 4.1)."""
+        """Set up the optimiser: Adam with 0.9, 0.999 (Booking, section 3.4), or SGD (Pinterest, section 4.1).
+
+        Raises:
+            ShoplensError: if a source has nothing to train on, nothing validates although training is to stop by it, a
+                batch can have more classes than a task samples, or GradNorm cannot balance these losses.
+        """
+        self.on_gpu = group.device.startswith("cuda")
+        if group.size > 1 and self.on_gpu:
+            synchronise_norms(network.encoder)
         self.network = network.to(group.device)
         self.plain = PseudoUniform(material.tasks).to(group.device)
         self.material, self.rows, self.params, self.group = material, rows, params, group
@@ -77,10 +85,40 @@ class Trainer:
             self.optimiser = torch.optim.SGD(
                 trainable, lr=params.learning_rate, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY, fused=True
             )
-        self.on_gpu = group.device.startswith("cuda")
         self.amp = torch.bfloat16 if self.on_gpu and torch.cuda.is_bf16_supported() else torch.float16
         self.scaler = torch.amp.GradScaler(enabled=self.on_gpu and self.amp == torch.float16)
         self.progress = Progress()
+        self.validates = self._validated()
+        self._check()
+
+    def _validated(self) -> np.ndarray:
+        """Which tasks have a label that validates, bool (T + K,)."""
+        listed = np.flatnonzero(self.material.galleries.split == "validation")
+        inside = [bool(usable(task, self.material.target(task, listed)).any()) for task in self.material.tasks]
+        outside = [(source.targets[~source.trains] >= 0).any(axis=0) for source in self.material.sources]
+        return np.concatenate([np.array(inside, bool), *outside])
+
+    def _check(self) -> None:
+        """Whatever would only show in the middle of training."""
+        params = self.params
+        if params.patience is not None and not self.validates.any():
+            raise ShoplensError(
+                "nothing that trains has a validation label, so nothing says when to stop: label more, or set "
+                "train.patience to null"
+            )
+        if self.gradnorm is not None:
+            self._last_shared()
+        for epoch in (0, params.warm_up_epochs):
+            photos = plan_epoch(params, epoch, self.group.size).batch_photos * self.group.size
+            counts = shares(self.pools, photos, params.mixing)[bool(self.material.tasks) :]
+            for count, tasks in zip(counts, self.network.tasks, strict=True):
+                for task in tasks:
+                    most, sampler = min(count, len(task.classes)), self.network.sampled.get(task.full_name)
+                    if sampler is not None and sampler.samples < most:
+                        raise ShoplensError(
+                            f"train.sampled: a batch may have photos of {most} classes of {task.full_name}, and only "
+                            f"{sampler.samples} are sampled: sample at least {most}, or make the batches smaller"
+                        )
 
     def _states(self) -> dict[str, object]:
         gradnorm = {} if self.gradnorm is None else {"gradnorm": self.gradnorm.state_dict()}
@@ -93,8 +131,17 @@ class Trainer:
         }
 
     def resume(self, path: Path) -> bool:
-        """Go on from a checkpoint if there is one; says so."""
+        """Go on from a checkpoint if there is one; says so.
+
+        Raises:
+            ShoplensError: if it is of other classes, or processes do not all find it.
+        """
         loaded = load_checkpoint(path)
+        place = np.zeros(2) if loaded is None else np.array([loaded[0].epoch, loaded[0].step], float)
+        if (self.group.add_up(place) != self.group.size * place).any():
+            raise ShoplensError(
+                f"the processes do not all find the same checkpoint {path}: SHOPLENS_HOME must be one folder for all"
+            )
         if loaded is None:
             return False
         self.progress, states = loaded
@@ -151,9 +198,23 @@ class Trainer:
         return value
 
     def _last_shared(self) -> Tensor:
-        """A parameter of the last layer that all tasks share."""
-        shared = [p for part in (self.network.encoder.tail, self.network.encoder.ending) for p in part.parameters()]
-        return next(p for p in reversed(shared) if p.requires_grad)
+        """The weights of the last layer that all tasks share and that learns.
+
+        Raises:
+            ShoplensError: if there is none.
+        """
+        encoder = self.network.encoder
+        shared = [p for part in (encoder.tail, encoder.ending) for p in part.parameters() if p.requires_grad]
+        layers = [p for p in shared if p.ndim > 1]  # without one a norm's own weights have to do
+        if not shared:
+            raise ShoplensError("train.balance: gradnorm needs a layer that all tasks share: set train.embedding_dim")
+        return (layers or shared)[-1]
+
+    def _seed(self) -> None:
+        """Let dropout depend on (seed, epoch, step, process) alone: resumed or not, and other photos elsewhere."""
+        state = self.progress
+        entropy = [self.params.seed, state.epoch, state.step, self.group.rank]
+        torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
 
     def train_epoch(self, checkpoint: Path) -> float:
         """Run the rest of the current epoch.
@@ -181,6 +242,7 @@ class Trainer:
             for frozen, number in read_ahead(reader, state.step, params.workers, self.on_gpu):
                 every = batches[number]
                 own = tuple(group.own(ids) for ids in every)
+                self._seed()
                 state.train_sum += self._step(network, self.material.inputs(frozen, own, every, group), plan)
                 state.step += 1
                 state.photos += len(self.material.photo_rows(every))
@@ -188,6 +250,7 @@ class Trainer:
                 if time.monotonic() - saved > CHECKPOINT_SECONDS:
                     self._save(checkpoint)
                     saved = time.monotonic()
+        group.follow_first(self.network.buffers())  # batch norm's, of which each process has measured its own
         return state.train_sum / max(1, len(batches))
 
     @torch.inference_mode()
@@ -222,7 +285,7 @@ class Trainer:
                             loss = (
                                 self.network.softmax_loss(task, embeddings, targets[:, i], targets[:, i])
                                 if sampler is None
-                                else validation_loss(sampler, embeddings, targets[:, i], int(number))
+                                else validation_loss(sampler, embeddings, targets[:, i], int(numbers[number]))
                             )
                             sums[place] += float(loss) * known_units
                             weights[place] += known_units
@@ -259,7 +322,8 @@ class Trainer:
                 parts = {"encoder": self.network.encoder, "heads": self.network.heads}
                 state.best = {n: {k: v.clone() for k, v in m.state_dict().items()} for n, m in parts.items()}
             losses = [*inside, *outside]
-            named = {f"val_{name}": float(x) for name, x in zip(self._names(), losses, strict=True)}
+            columns = zip(self._names(), losses, self.validates, strict=True)
+            named = {f"val_{name}": float(loss) for name, loss, known in columns if known}
             state.history.append({"epoch": state.epoch + 1, "train_loss": train_loss, "val_loss": value, **named})
             if self.group.first:
                 say(f"Epoch {state.epoch + 1}: training loss {train_loss:.4f}, validation loss {value:.4f}")
