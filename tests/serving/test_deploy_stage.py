@@ -34,7 +34,7 @@ def register_version(package: Path, folder: Path) -> str:
 def test_the_registered_version_is_deployed_once_and_only_while_the_alias_names_it(
     make_package: Callable[..., Path], tmp_path: Path
 ) -> None:
-    package, register, out = make_package(1, ranker=1), tmp_path / "register", tmp_path / "deploy"
+    package, register, out = make_package(1, ranker=1, search=True), tmp_path / "register", tmp_path / "deploy"
     version = register_version(package, tmp_path / "files")
     registry.create_version_of(PARAMS.ranker, registry.read_version("tiny", version).run_id, "model", TAGS)
     registry.move_alias(PARAMS.ranker, PARAMS.alias, "1", expected=None)
@@ -52,7 +52,8 @@ def test_the_registered_version_is_deployed_once_and_only_while_the_alias_names_
     deploy(package=package, register=register, out=out, params=PARAMS)
     written = read_json(out / "receipt.json")
     assert written["version"] == version
-    assert written["models"] == ["gallery", "photo", "ranker"]
+    assert written["models"] == ["gallery", "photo", "ranker", "search"]
+    assert written["searches"]["lens/query-0"] == {"results": 5, "bits": 0}
     assert written["rankings"]["wood floor"] == {"scores": 5, "difference": 0.0}
     assert written["answers"]["listing-0"] == {"used": 2, "corrupt": 0, "cosine": 1.0}
     digest, state = digest_of(out), (live.folder() / "state.json").read_bytes()

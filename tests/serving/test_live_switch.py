@@ -12,12 +12,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from ranking.tiny_ranker import expected, small_plan
-from serving.tiny import SIZE, TinyEncoder, make_photo, training_path
+from serving.tiny import SIZE, TinyEncoder, make_photo, training_code, training_path
+from serving.tiny_search import CROP, found_in, some_corpora
 
 from shoplens.artifacts import digest_of, write_artifact
 from shoplens.cli import main
@@ -25,10 +27,21 @@ from shoplens.errors import ShoplensError
 from shoplens.files import read_json, write_json
 from shoplens.params import RegisterParams
 from shoplens.serving import live
-from shoplens.serving.client import embed_gallery, loaded_models, rank
+from shoplens.serving.client import embed_gallery, loaded_models, rank, search
 from shoplens.serving.deploy import deploy, deploy_version
-from shoplens.serving.examples import Answers, check_answers, read_rankings, write_rankings
+from shoplens.serving.examples import (
+    Answers,
+    check_answers,
+    read_codes,
+    read_embeddings,
+    read_rankings,
+    read_searches,
+    write_embeddings,
+    write_rankings,
+    write_searches,
+)
 from shoplens.serving.rank import rank_query
+from shoplens.serving.search import search_photo
 from shoplens.serving.serve import embed_photos, serve
 
 PLAN = small_plan(1)
@@ -64,18 +77,32 @@ def ranked_by(url: str) -> str:
     return "as trained" if np.allclose(scores, wanted, atol=1e-5) else "wrong"
 
 
-def has_no_ranker(url: str) -> bool:
-    return "does not serve this" in ranked_by(url) and not (live.repository() / "ranker").exists()
+def searched_by(url: str) -> str:
+    """Whether the search of encoder 1 answers, or why none does."""
+    try:
+        answer = search(url, PHOTOS[0], "lens", 5)
+    except ShoplensError as error:
+        return str(error)
+    wanted = found_in(some_corpora()["lens"], training_code(TinyEncoder(1).eval(), PHOTOS[:1], SIZE), 5)
+    found = list(zip(answer.image_ids, answer.boxes.tolist(), answer.distances.tolist(), strict=True))
+    return "as trained" if found == wanted else "wrong"
+
+
+def serves_only_the_encoder(url: str) -> bool:
+    answers = {"ranker": ranked_by(url), "search": searched_by(url)}
+    return all(
+        "does not serve this" in answer and not (live.repository() / name).exists() for name, answer in answers.items()
+    )
 
 
 @pytest.fixture(scope="module")
 def deployed(tmp_path_factory: pytest.TempPathFactory, make_package: Callable[..., Path]) -> Iterator[Path]:
-    """A home folder where encoder 1 and its ranker were deployed as version 1 without a server; tests leave it so."""
+    """A home folder where encoder 1 with ranker and search was deployed as version 1 without a server; it stays so."""
     with pytest.MonkeyPatch.context() as patch:
         home = tmp_path_factory.mktemp("live")
         patch.setenv("SHOPLENS_HOME", str(home))
         patch.delenv("DVC_EXP_NAME", raising=False)
-        deploy_version(make_package(1, ranker=1), MODEL, "1")
+        deploy_version(make_package(1, ranker=1, search=True), MODEL, "1")
         yield home
 
 
@@ -99,10 +126,13 @@ def url() -> str:
 
 @pytest.mark.usefixtures("deployed")
 def test_a_server_switches_beside_and_refuses_wrong_values(
-    make_package: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    make_package: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
     with serving() as process:
-        _switch_and_refuse(make_package, monkeypatch, capfd)
+        _switch_and_refuse(make_package, monkeypatch, capfd, tmp_path)
         _restart_after_a_workers_death()
         _a_killed_serve_takes_its_server_along(process)
     with serving() as process:
@@ -118,11 +148,15 @@ def test_a_server_switches_beside_and_refuses_wrong_values(
 
 
 def _switch_and_refuse(
-    make_package: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    make_package: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
     at_start = live.running_server()
     assert served_by(url()) == [1]
     assert ranked_by(url()) == "as trained"
+    assert searched_by(url()) == "as trained"
     new, lying = make_package(2), make_package(1, lie=True)
     answers: list[int | str] = []
     stop = threading.Event()
@@ -149,11 +183,17 @@ def _switch_and_refuse(
     assert answers == sorted(answers), "the old version answered again after the new one"
     assert served_by(url()) == [2]
     assert not any(folder.exists() for folder in left), "what a killed deployment left is still there"
-    assert has_no_ranker(url()), "a ranker by the features of the encoder before goes on answering"
+    assert serves_only_the_encoder(url()), (
+        "a ranker or a search by the features of the encoder before goes on answering"
+    )
     with pytest.raises(
         ShoplensError, match="version 2 of tiny was deployed without a ranker: its data has no search log"
     ):
         rank_query("sea", 3)
+    with pytest.raises(
+        ShoplensError, match="version 2 of tiny was deployed without visual search: its data has no image"
+    ):
+        search_photo(Path("lamp.jpg"), "lens", 3, None)
     embed_gallery(url(), PHOTOS, version="2")
     with pytest.raises(ShoplensError, match=r"does not serve this.*version 1"):
         embed_gallery(url(), PHOTOS, version="1")
@@ -169,7 +209,7 @@ def _switch_and_refuse(
 
     def wrong_after_the_switch(url: str, folder: Path, slot: str | None = None) -> Answers:
         if slot is None:
-            switched.append((served_by(url), ranked_by(url) == "as trained"))
+            switched.append((served_by(url), ranked_by(url) == searched_by(url) == "as trained"))
             raise ShoplensError("wrong after the switch")
         return check_answers(url, folder, slot)
 
@@ -179,33 +219,38 @@ def _switch_and_refuse(
             deploy_version(package, MODEL, version)
 
     switched: list[tuple[list[int], bool]] = []
-    refused_after_the_switch(make_package(1, ranker=1), "4")
+    refused_after_the_switch(make_package(1, ranker=1, search=True), "4")
     assert switched == [([1], True)]
     assert served_by(url()) == [2], "the switch was not taken back"
-    assert has_no_ranker(url()), "the ranker of the refused version goes on answering"
+    assert serves_only_the_encoder(url()), "ranker or search of the refused version goes on answering"
     assert (live.folder() / "state.json").read_bytes() == state
 
-    deploy_version(make_package(1, ranker=1), MODEL, "1")  # as a rollback does
+    deploy_version(make_package(1, ranker=1, search=True), MODEL, "1")  # as a rollback does
     assert served_by(url()) == [1]
-    assert ranked_by(url()) == "as trained"
+    assert ranked_by(url()) == searched_by(url()) == "as trained"
 
     refused_after_the_switch(new, "5")
     assert switched[1:] == [([2], False)]
     assert served_by(url()) == [1]
-    assert ranked_by(url()) == "as trained", "the ranker did not come back with its encoder"
+    assert ranked_by(url()) == searched_by(url()) == "as trained", "ranker and search did not come back"
     _rank_command(capfd)
+    _search_command(capfd, tmp_path)
     _a_lying_ranker_is_found_out()
+    _wrong_codes_and_results_are_found_out()
 
     assert live.running_server() == at_start, "the watchdog restarted a healthy server"
 
 
+def _command(capfd: pytest.CaptureFixture[str], *words: str | Path) -> tuple[object, str, str]:
+    capfd.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        main([str(word) for word in words])
+    streams = capfd.readouterr()
+    return ended.value.code, streams.out, streams.err
+
+
 def _rank_command(capfd: pytest.CaptureFixture[str]) -> None:
-    def said(*words: str) -> tuple[object, str, str]:
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main(["rank", *words])
-        streams = capfd.readouterr()
-        return ended.value.code, streams.out, streams.err
+    said = partial(_command, capfd, "rank")
 
     found = [listing for listing in PLAN.titles if listing in ("attic", "bungalow-ä", "loft")]
     best = sorted(found, key=lambda listing: -expected(PLAN, "sea view pool", listing))
@@ -227,6 +272,74 @@ def _rank_command(capfd: pytest.CaptureFixture[str]) -> None:
     )
     assert "'?' holds no word of two letters" in said("?")[2]
     assert "'0' is not a whole number of at least 1" in said("sea", "--top", "0")[2]
+
+
+def _search_command(capfd: pytest.CaptureFixture[str], folder: Path) -> None:
+    photo = folder / "query.jpg"
+    photo.write_bytes(PHOTOS[0])
+    said = partial(_command, capfd, "search", photo)
+    whole, crop = (
+        found_in(some_corpora()["lens"], training_code(TinyEncoder(1).eval(), PHOTOS[:1], SIZE, box=box), 3)
+        for box in (None, CROP)
+    )
+    code, out, _ = said("--source", "lens", "--top", "3")
+    assert code == 0
+    head, *rows = out.splitlines()
+    assert head == f"{photo} in lens, version 1: bits of 16 that differ"
+    assert [row.split()[:3] for row in rows] == [[str(at), str(bits), i] for at, (i, _, bits) in enumerate(whole, 1)]
+
+    answer = json.loads(said("--source", "lens", "--top", "3", "--json", "--box", *map(str, CROP))[1])
+    hits = answer.pop("hits")
+    assert answer == {"photo": str(photo), "source": "lens", "version": "1", "bits": 16}
+    assert [(hit["image_id"], hit["distance"]) for hit in hits] == [(image_id, bits) for image_id, _, bits in crop]
+    assert [hit["box"] for hit in hits] == [None if box == [0, 0, 1, 1] else box for _, box, _ in crop]
+    rows = np.array([int(hit["image_id"].removeprefix("lens-")) for hit in hits])
+    labels = [label.decode() or None for label in some_corpora()["lens"].labels[rows]]
+    assert [hit["label"] for hit in hits] == labels
+
+    known = "there is lens, the look/ä\n"
+    assert said("--source", "shop") == (1, "", f"shoplens: there is no source 'shop' to search: {known}")
+    assert said() == (1, "", f"shoplens: name the source to search with --source: {known}")
+    assert "has no pixel of 180x140" in said("--source", "lens", "--box", "0", "0", "0", "1")[2]
+    assert "cannot be read: No such file" in _command(capfd, "search", folder / "no.jpg", "--source", "lens")[2]
+    assert json.loads(_command(capfd, "embed", photo, "--codes")[1])["code"] == (
+        training_code(TinyEncoder(1).eval(), PHOTOS[:1], SIZE).tobytes().hex()
+    )
+
+
+def _wrong_codes_and_results_are_found_out() -> None:
+    served = live.read_live()
+    assert served is not None
+    examples = live.slot_folder(served.slot) / "examples"
+    assert check_answers(url(), examples).searches == {
+        "lens/query-0": {"results": 5, "bits": 0},
+        "lens/query-1#0.25,0,0.75,0.5": {"results": 5, "bits": 0},
+        "the look/ä/query-2": {"results": 2, "bits": 0},
+    }
+    first, *_ = searches = read_searches(examples)
+    names = ["query.jpg"] * len(searches)
+    embeddings, codes = read_embeddings(examples, "served"), read_codes(examples, "served")
+    assert codes is not None
+    wrong = {
+        "code": (bytes.fromhex(first.code)[::-1].hex(), "the server's code for the photo lens/query-0 is not"),
+        "distances": ([bits + 1 for bits in first.distances], "results for the photo lens/query-0 are not"),
+        "image_ids": (first.image_ids[::-1], "results for the photo lens/query-0 are not"),
+        "boxes": ([[0.0, 0.0, 0.5, 0.5]] * 5, "results for the photo lens/query-0 are not"),
+    }
+    try:
+        for field, (value, reason) in wrong.items():
+            write_searches(examples, [dataclasses.replace(first, **{field: value})], names[:1])  # type: ignore[arg-type]
+            with pytest.raises(ShoplensError, match=reason):
+                check_answers(url(), examples, limit=1)
+        write_searches(examples, searches, names)
+        write_embeddings(examples, "served", embeddings, ~codes)
+        with pytest.raises(
+            ShoplensError, match=r"code for listing listing-0 is not .*: 16 bits differ, at most 0 wanted"
+        ):
+            check_answers(url(), examples, limit=1)
+    finally:
+        write_searches(examples, searches, names)
+        write_embeddings(examples, "served", embeddings, codes)
 
 
 def _a_lying_ranker_is_found_out() -> None:
@@ -251,12 +364,12 @@ def _restart_after_a_workers_death() -> None:
     assert server is not None
     # Unloading returns at once: a worker of the version that was just replaced may still be on its way out, and
     # nobody misses that one.
-    wait_for(lambda: len(_children(server.pid)) == 6, "the end of the replaced version's workers")
+    wait_for(lambda: len(_children(server.pid)) == 8, "the end of the replaced version's workers")
     os.kill(_children(server.pid)[0], signal.SIGKILL)
     wait_for(lambda: _record().get("pid") not in (None, server.pid), "the restart after a worker's death")
     wait_for(lambda: live.running_server() is not None, "the new server")
     assert served_by(url()) == [1]
-    assert ranked_by(url()) == "as trained"
+    assert ranked_by(url()) == searched_by(url()) == "as trained"
     assert url() == server.url
 
 
@@ -264,7 +377,7 @@ def _a_killed_serve_takes_its_server_along(process: subprocess.Popen[bytes]) -> 
     server = live.running_server()
     assert server is not None
     workers = _children(server.pid)
-    assert len(workers) == 6
+    assert len(workers) == 8
     process.kill()
     process.wait()
     wait_for(lambda: live.running_server() is None, "the end of the server")
@@ -295,7 +408,8 @@ def test_without_a_server_answers_are_checked_and_recorded_and_no_process_is_lef
     assert served.answers["listing-2"] == {"used": 4, "corrupt": 0, "cosine": 1.0}
     state = (deployed / "serving" / "state.json").read_bytes()
     assert served.rankings["wood floor"] == {"scores": 5, "difference": 0.0}
-    assert deploy_version(make_package(1, ranker=1), MODEL, "1") == served
+    assert served.searches["lens/query-0"] == {"results": 5, "bits": 0}
+    assert deploy_version(make_package(1, ranker=1, search=True), MODEL, "1") == served
     assert (deployed / "serving" / "state.json").read_bytes() == state
 
     (tmp_path / "good.jpg").write_bytes(PHOTOS[0])
