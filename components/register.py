@@ -24,8 +24,7 @@ def register(
     """Register the model in MLflow and move the champion alias, or refuse.
 
     Args:
-        params: section `register` of params.yaml, as canonical JSON.
-    """
+        params: section `register` of params.yaml, as canonical JSON."""
     from shoplens.kubeflow import run_component
 
     run_component("register", locals())

@@ -31,6 +31,9 @@ SERVING = {
     "package/latency_p95_ms": "latency of a gallery request, 95th percentile (ms)",
     "package/ranker_difference": "largest difference of ranking scores, served against trained",
     "package/ranker_latency_p50_ms": "latency of a rank request, median (ms)",
+    "package/served_code_bits": "share of code bits that differ, served against training path",
+    "package/search_wrong": "results of searches that are not those of the evaluation's search",
+    "package/search_latency_p50_ms": "latency of a search request, median (ms)",
 }
 
 
