@@ -73,8 +73,8 @@ class Material:
         device = group.device
         galleries, units = self.split(own)
         all_galleries, all_units = self.split(every)
-        labelled = [int(usable(task, self._target(task, all_galleries)).sum()) for task in self.tasks]
-        targets = {task.name: self._target(task, galleries) for task in self.tasks}
+        labelled = [int(usable(task, self.target(task, all_galleries)).sum()) for task in self.tasks]
+        targets = {task.name: self.target(task, galleries) for task in self.tasks}
         return Inputs(
             frozen.to(device, non_blocking=True),
             torch.from_numpy(self.galleries.counts[galleries]),
@@ -85,7 +85,8 @@ class Material:
             group.size,
         )
 
-    def _target(self, task: Task, galleries: np.ndarray) -> Target:
+    def target(self, task: Task, galleries: np.ndarray) -> Target:
+        """A task's labels of some galleries."""
         labels = self.labels[task.name]
         return Target(torch.from_numpy(labels.values[galleries]), torch.from_numpy(labels.known[galleries]))
 

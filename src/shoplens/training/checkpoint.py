@@ -1,7 +1,8 @@
 """Checkpoints: everything that decides how training goes on, written atomically, outside of stage outputs.
 
 They live in the home folder under a key of parameters and input digests, because DVC deletes a stage's outputs before
-it runs. Batches are drawn from (seed, epoch) alone, so a place in the order of batches is all that must be remembered.
+it runs. Batches are drawn from (seed, epoch) alone, and whatever else is left to chance from (seed, epoch, step), so a
+place in the order of batches is all that must be remembered.
 """
 
 from __future__ import annotations
@@ -36,24 +37,23 @@ class Progress:
     best: dict[str, Any] = field(default_factory=dict)
 
 
-def checkpoint_path(params: dict[str, Any], inputs: dict[str, str]) -> Path:
-    """The checkpoint of this very configuration on this very data."""
-    return home() / "checkpoints" / digest_json([params, inputs])[:24] / "checkpoint.pt"
+def checkpoint_path(params: dict[str, Any], inputs: dict[str, str], processes: int) -> Path:
+    """The checkpoint of this very configuration, data and number of processes, by which batches are as large."""
+    return home() / "checkpoints" / digest_json([params, inputs, processes])[:24] / "checkpoint.pt"
 
 
 def save_checkpoint(path: Path, progress: Progress, states: dict[str, Any]) -> None:
     """Write progress and the states of modules and optimiser, whole or not at all."""
     with replacing_file(path) as temporary:  # straight to the disk: a bank of proxies may fill half the memory
-        torch.save({"progress": vars(progress), "states": states, "rng": torch.get_rng_state()}, temporary)
+        torch.save({"progress": vars(progress), "states": states}, temporary)
 
 
 def load_checkpoint(path: Path) -> tuple[Progress, dict[str, Any]] | None:
-    """Read a checkpoint and restore torch's generator; None if there is none or it cannot be read (then said so)."""
+    """Read a checkpoint; None if there is none or it cannot be read (then said so)."""
     if not path.is_file():
         return None
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        torch.set_rng_state(saved["rng"])
         return Progress(**saved["progress"]), saved["states"]
     except Exception as error:  # a damaged pickle raises anything; training afresh is always right
         say(f"{path} cannot be read ({error}); training starts afresh")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -70,7 +71,9 @@ class Network(nn.Module):
 
     def gallery_losses(self, photos: Tensor, inputs: Inputs) -> Tensor:
         """Losses of the gallery tasks, (T,), from the embeddings of their photos."""
-        outputs = self.heads(pool_galleries(photos, inputs.counts.to(photos.device)))
+        # a process without a gallery, in the last batch of an epoch, still takes part, with gradients of 0
+        galleries = pool_galleries(photos, inputs.counts.to(photos.device)) if len(inputs.counts) else photos
+        outputs = self.heads(galleries)
         outputs = {name: value.float() for name, value in outputs.items()}
         return task_losses(self.heads.tasks, outputs, inputs.targets, inputs.labelled)
 
@@ -102,3 +105,14 @@ class Network(nn.Module):
             losses = [self.softmax_loss(task, part, own[:, i], every[:, i]) for i, task in enumerate(tasks)]
             totals += [loss * inputs.processes for loss in losses]
         return torch.stack(totals), inside
+
+
+def synchronise_norms(encoder: PhotoEncoder) -> None:
+    """Make batch norm in trainable blocks use the statistics of all processes' photos; GPUs only.
+
+    timm's conversion keeps the activations that its own norm layers include; torch's would drop them.
+    """
+    from timm.layers import norm_act
+
+    convert: Any = norm_act.convert_sync_batchnorm
+    encoder.tail = convert(encoder.tail)

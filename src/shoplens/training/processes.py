@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 
 import numpy as np
 import torch
 from torch import Tensor, distributed
+
+PATIENCE = timedelta(days=1)
+"""How long to wait for the others: the first may cache activations for hours. torchrun ends all if one dies."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,12 @@ class Processes:
             distributed.all_reduce(gradient)
             gradient.div_(self.size)
 
+    def follow_first(self, tensors: Iterable[Tensor]) -> None:
+        """Give tensors of every process the values that they have on the first one."""
+        if self.size > 1:
+            for tensor in tensors:
+                distributed.broadcast(tensor, 0)
+
     def wait(self) -> None:
         """Until all processes are here."""
         if self.size > 1:
@@ -61,7 +71,7 @@ def processes() -> Iterator[Processes]:
     if size == 1:
         yield Processes(0, 1, device)
         return
-    distributed.init_process_group("gloo" if device == "cpu" else "nccl")
+    distributed.init_process_group("gloo" if device == "cpu" else "nccl", timeout=PATIENCE)
     try:
         with contextlib.ExitStack() as stack:
             if rank:  # one progress bar is enough; errors are printed after this

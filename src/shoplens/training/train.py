@@ -61,8 +61,17 @@ def build_network(params: TrainParams, tasks: Sequence[Task], sources: Sequence[
     """Everything that learns; banks of sampled proxies live in memory, or beyond `proxy_memory_gib` on disk.
 
     Raises:
-        ShoplensError: if `sampled` names a task that there is not.
+        ShoplensError: if `sampled` names a task that there is not, or settings exclude each other.
     """
+    if params.sampled and params.module == "layer_norm":
+        raise ShoplensError(
+            "train.sampled: NormSoftmax (train.module: layer_norm) has no sampled proxies: set it to {}"
+        )
+    if params.balance == "gradnorm" and params.loss == "kendall":
+        raise ShoplensError(
+            "train.balance: gradnorm compares losses with those at the start, and Kendall's falls below 0: "
+            "set train.loss to pseudo_uniform"
+        )
     encoder, heads = build_model(params, tasks)
     image_tasks = [task for source in sources for task in source.tasks]
     names = [task.full_name for task in image_tasks]
@@ -132,8 +141,9 @@ def train(*, data: Path, prepare: Path, out: Path, params: TrainParams) -> None:
     read_artifact(prepare, "prepare", {"data": data})
     keep_freed_pages()
     settings = params.model_dump(mode="json")
-    checkpoint = checkpoint_path(settings, {name: digest_of(path) for name, path in inputs.items()})
+    digests = {name: digest_of(path) for name, path in inputs.items()}
     with processes() as group:
+        checkpoint = checkpoint_path(settings, digests, group.size)
         if not group.first:
             _fit(data, prepare, params, group, checkpoint)
             return
