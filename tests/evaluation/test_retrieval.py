@@ -2,6 +2,7 @@
 
 import csv
 import io
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -365,3 +366,11 @@ def test_pictures_mark_relevant_results_by_colour_and_by_a_tick(out):
 def test_metrics_of_dataset_yaml_are_all_known():
     for metric in ("p@1", "avg_p@20"):
         assert parse(SourceSpec, source("a", "look", metric=metric), "dataset.yaml").eval.metric == metric
+
+
+def test_the_manual_explains_every_file_and_every_setting(out):
+    manual = (Path(__file__).parents[2] / "docs" / "retrieval.md").read_text()
+    for name in {path.relative_to(out).parts[0] for path in out.rglob("*")} - {"artifact.json", "pictures.json"}:
+        assert f"`{name}" in manual
+    for setting in EvaluateRetrievalParams.model_fields:
+        assert f"`{setting}`" in manual
