@@ -24,6 +24,7 @@ PARAMS = {
         "frozen_blocks": 8,
         "image_size": 48,
         "embedding_dim": 16,
+        "groups": 4,
         "head_width": 8,
         "max_epochs": 1,
         "learning_rate": 0.001,

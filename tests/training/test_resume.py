@@ -9,72 +9,71 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from contract.builder import build_data
+from contract.builder import rows, write_rows
 from killed import EAGER, files_at_least, finish, kill_when, start
+from training import small
+from training.small import go, prepared
 
 from shoplens.artifacts import read_artifact
 from shoplens.files import digest_folder, read_json
-from shoplens.params import PrepareParams, TrainParams, ValidateParams
 from shoplens.training import loop
-from shoplens.training.train import train
+from shoplens.training.checkpoint import load_checkpoint
 
-PARAMS = TrainParams(
-    pretrained="none",
-    frozen_blocks=8,
-    image_size=32,
-    embedding_dim=8,
-    groups=4,
-    head_width=4,
-    batch_photos=8,
-    max_epochs=2,
-    patience=2,
-    learning_rate=1e-3,
-)
+PARAMS = small.PARAMS.model_copy(update={"frozen_blocks": 8, "patience": 2})
+"""With batch norm that learns, and dropout."""
+SAMPLED = {"shop/instance": 7, "camera/set": 9}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "full softmax": {},
+    "lazy proxies and GradNorm": {"sampled": SAMPLED, "balance": "gradnorm", "batch_photos": 24},
+    "scaled proxies, SGD and warm-up": {
+        "sampled": SAMPLED,
+        "proxy_momentum": "scaled",
+        "optimiser": "sgd",
+        "warm_up_epochs": 1,
+        "warm_up_batch_photos": 27,
+        "batch_photos": 24,
+        "decay_every": 1,
+        "max_epochs": 3,
+        "patience": None,
+    },
+}
 
 
 class Stopped(BaseException):
     """What the tests raise in the middle of training, as Ctrl-C does."""
 
 
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `data` and the artifacts `validate` and `prepare`."""
-    from shoplens.contract.validate import validate
-    from shoplens.data.prepare import prepare
-
-    root = tmp_path_factory.mktemp("prepared")
-    data = build_data(root / "data")
-    validate(data=data, out=root / "artifacts/validate", params=ValidateParams())
-    prepare(data=data, validate=root / "artifacts/validate", out=root / "artifacts/prepare", params=PrepareParams())
-    return root
-
-
-@pytest.fixture
-def root(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of it with a home folder of its own; a checkpoint is saved after every batch."""
-    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
-    monkeypatch.setenv("SHOPLENS_HOME", str(tmp_path / "home"))
+@pytest.fixture(autouse=True)
+def after_every_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint is saved after every batch."""
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
-    return tmp_path
-
-
-def go(root: Path, params: TrainParams = PARAMS) -> Path:
-    out = root / "artifacts/train"
-    train(data=root / "data", prepare=root / "artifacts/prepare", out=out, params=params)
-    return out
 
 
 @pytest.fixture(scope="module")
-def whole(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Digest of what training in one go writes."""
-    folder = tmp_path_factory.mktemp("whole")
-    shutil.copytree(prepared, folder, dirs_exist_ok=True)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SHOPLENS_HOME", str(folder / "home"))
-        return digest_folder(go(folder))
+def whole_of(marketplace: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """Digest of what training in one go writes, by the name of the settings."""
+    known: dict[str, str] = {}
+
+    def digest(name: str) -> str:
+        if name not in known:
+            folder = tmp_path_factory.mktemp("whole")
+            shutil.copytree(marketplace, folder, dirs_exist_ok=True)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("SHOPLENS_HOME", str(folder / "home"))
+                known[name] = digest_folder(go(folder, PARAMS, **SETTINGS[name]))
+        return known[name]
+
+    return digest
+
+
+@pytest.fixture(scope="module")
+def whole(whole_of: Callable[[str], str]) -> str:
+    """The same of PARAMS."""
+    return whole_of("full softmax")
 
 
 def checkpoints(root: Path) -> list[Path]:
@@ -94,41 +93,86 @@ def stopping(monkeypatch: pytest.MonkeyPatch, name: str, calls: int) -> None:
     monkeypatch.setattr(loop.Trainer, name, wrapped)
 
 
-# Five batches an epoch, then one of validation.
-@pytest.mark.parametrize(
-    ("method", "calls", "resumed"),
-    [
-        ("_losses", 2, "Resuming at epoch 1, batch 3 "),
-        ("validation_losses", 0, "Resuming at epoch 1, batch 6 "),
-        ("_losses", 9, "Resuming at epoch 2, batch 4 "),
-    ],
-    ids=["first epoch", "before validation", "second epoch"],
-)
-def test_an_interrupted_training_ends_with_the_same_bytes(
-    root: Path, whole: str, method: str, calls: int, resumed: str, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_training_interrupted_after_every_third_batch_ends_with_the_same_bytes(
+    root: Path, whole_of: Callable[[str], str], name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    interruptions, ended = 0, False
+    while not ended:
+        with pytest.MonkeyPatch.context() as patch:
+            stopping(patch, "_step", 3)
+            try:
+                go(root, PARAMS, **SETTINGS[name])
+                ended = True
+            except Stopped:
+                interruptions += 1
+        if not ended:
+            assert not (root / "artifacts/train").exists()
+            assert not list((root / "artifacts").glob(".train.tmp*"))
+            assert len(checkpoints(root)) == 1
+    assert interruptions >= 2
+    assert capsys.readouterr().err.count("Resuming at epoch") == interruptions
+    assert digest_folder(root / "artifacts/train") == whole_of(name)
+    assert checkpoints(root) == []
+
+
+def test_a_training_interrupted_before_validation_ends_with_the_same_bytes(
+    root: Path, whole: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Stopped):
-        stopping(patch, method, calls)
-        go(root)
-    assert not (root / "artifacts/train").exists()
-    assert not list((root / "artifacts").glob(".train.tmp*"))
-    assert len(checkpoints(root)) == 1
+        stopping(patch, "validation_losses", 1)
+        go(root, PARAMS)
+    assert digest_folder(go(root, PARAMS)) == whole
+    assert "Resuming at epoch 2, batch 5 " in capsys.readouterr().err
+
+
+def test_the_checkpoint_holds_the_banks_of_proxies(root: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Stopped):
+        stopping(patch, "_step", 3)
+        go(root, PARAMS, **SETTINGS["lazy proxies and GradNorm"])
+    loaded = load_checkpoint(checkpoints(root)[0])
+    assert loaded is not None
+    progress, states = loaded
+    assert (progress.epoch, progress.step) == (0, 3)
+    assert {name: bank["shape"] for name, bank in states["banks"].items()} == {
+        "shop/instance": [7, 2, 8],
+        "camera/set": [10, 2, 8],
+    }
+    assert states["banks"]["camera/set"]["idle"]["count"] == 3
+    assert set(states) == {"network", "banks", "optimiser", "scaler", "gradnorm"}
+
+
+def test_another_list_of_classes_starts_afresh(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The checkpoint is found by what the data holds; were it found, the bank would refuse it (tests/models)."""
+    changes = SETTINGS["lazy proxies and GradNorm"]
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Stopped):
+        stopping(patch, "_step", 3)
+        go(root, PARAMS, **changes)
+    (left,) = checkpoints(root)
+    labels = rows(root / "data", "labels.parquet")
+    for row in labels:
+        row["label"] = "renamed" if row["label"] == "set-0" else row["label"]
+    write_rows(root / "data", "labels.parquet", labels)
+    shutil.rmtree(root / "artifacts")
     capsys.readouterr()
-    assert digest_folder(go(root)) == whole
-    assert resumed in capsys.readouterr().err
-    assert checkpoints(root) == []
+    again = digest_folder(go(prepared(root), PARAMS, **changes))
+    assert "Resuming" not in capsys.readouterr().err
+    assert checkpoints(root) == [left]
+    shutil.rmtree(root / "artifacts/train")
+    shutil.rmtree(root / "home/checkpoints")
+    assert digest_folder(go(root, PARAMS, **changes)) == again
 
 
 def test_what_was_there_before_stays_whole_and_other_parameters_start_afresh(
     root: Path, whole: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = go(root)
+    out = go(root, PARAMS)
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Stopped):
-        stopping(patch, "_losses", 3)
-        go(root, PARAMS.model_copy(update={"seed": 2}))
+        stopping(patch, "_step", 3)
+        go(root, PARAMS, seed=2)
     assert digest_folder(out) == whole
     read_artifact(out, "train", {"data": root / "data", "prepare": root / "artifacts/prepare"})
-    assert digest_folder(go(root)) == whole
+    assert digest_folder(go(root, PARAMS)) == whole
     assert "Resuming" not in capsys.readouterr().err
 
 
@@ -136,11 +180,11 @@ def test_a_damaged_checkpoint_is_said_and_training_starts_afresh(
     root: Path, whole: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Stopped):
-        stopping(patch, "_losses", 3)
-        go(root)
+        stopping(patch, "_step", 3)
+        go(root, PARAMS)
     path = checkpoints(root)[0]
     path.write_bytes(path.read_bytes()[:1000])
-    assert digest_folder(go(root)) == whole
+    assert digest_folder(go(root, PARAMS)) == whole
     said = capsys.readouterr().err
     assert "cannot be read" in said
     assert "training starts afresh" in said
@@ -164,7 +208,7 @@ def test_a_second_training_waits_for_the_first(root: Path, whole: str) -> None:
 
     def attempt() -> None:
         try:
-            go(root)
+            go(root, PARAMS)
         except BaseException as error:
             failures.append(error)
 
@@ -208,17 +252,17 @@ def replaced(root: Path, times: int) -> Callable[[], bool]:
 
 
 @pytest.fixture
-def eager(prepared: Path, tmp_path: Path) -> Iterator[Path]:
+def eager(marketplace: Path, tmp_path: Path) -> Iterator[Path]:
     """A copy to train on with the command line, as nothing of this process's settings reaches it."""
-    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
+    shutil.copytree(marketplace, tmp_path, dirs_exist_ok=True)
     yield tmp_path
 
 
 @pytest.fixture(scope="module")
-def whole_by_command(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole_by_command(marketplace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that training in one go writes."""
     folder = tmp_path_factory.mktemp("whole_by_command")
-    shutil.copytree(prepared, folder, dirs_exist_ok=True)
+    shutil.copytree(marketplace, folder, dirs_exist_ok=True)
     finish(folder, "train", PARAMS)
     return folder / "artifacts/train"
 
@@ -268,7 +312,7 @@ def test_a_full_disk_leaves_the_old_result_whole(eager: Path, whole_by_command: 
 
 def test_the_encoder_really_learned_something(root: Path) -> None:
     """Equal bytes of trainings that change nothing would prove nothing."""
-    out = go(root)
+    out = go(root, PARAMS)
     losses = [float(line.split(",")[1]) for line in (out / "history.csv").read_text().splitlines()[1:]]
     assert losses[-1] < losses[0]
     assert read_json(out / "metrics.json")["epochs"] == 2

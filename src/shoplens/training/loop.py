@@ -82,8 +82,9 @@ class Trainer:
         if params.optimiser == "adam":
             self.optimiser = torch.optim.Adam(trainable, lr=params.learning_rate, betas=(0.9, 0.999), fused=True)
         else:
+            # not fused: after the warm-up only some parameters have a momentum, which torch's fused SGD cannot take
             self.optimiser = torch.optim.SGD(
-                trainable, lr=params.learning_rate, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY, fused=True
+                trainable, lr=params.learning_rate, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY
             )
         self.amp = torch.bfloat16 if self.on_gpu and torch.cuda.is_bf16_supported() else torch.float16
         self.scaler = torch.amp.GradScaler(enabled=self.on_gpu and self.amp == torch.float16)
