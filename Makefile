@@ -3,8 +3,8 @@
 # make test-all the tests that make test leaves out because they take long (30 minutes more)
 # make lint     style and types
 # make bench    the speed claims, as ratios
-# make results  fresh seeds, three worlds: writes docs/results.md and docs/results-ranking.md; rankers at a real shop's
-#               size, generated: prints time and memory (hours)
+# make results  fresh seeds, three worlds: writes docs/results.md, docs/results-ranking.md and docs/results-retrieval.md;
+#               rankers at a real shop's size, generated: prints time and memory (hours)
 
 SHELL := /bin/bash
 PYTHON ?= python3.11
@@ -40,4 +40,5 @@ bench: setup
 results: setup
 	@python -m benchmarks.results
 	@python -m benchmarks.results_ranking
+	@python -m benchmarks.results_retrieval
 	@python -m benchmarks.ranking_scale

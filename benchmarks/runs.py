@@ -25,6 +25,18 @@ SEARCH_RULES = tuple(
     f"src/shoplens/world/{name}.py"
     for name in ("words", "demand", "queries", "search", "search_log", "shopper", "traffic")
 )
+PRODUCT_RULES = tuple(
+    f"src/shoplens/world/{name}.py"
+    for name in (
+        "products",
+        "product_sprites",
+        "product_photos",
+        "product_sheet",
+        "image_sets",
+        "engagement",
+        "image_sources",
+    )
+)
 
 
 def git(*arguments: str) -> str:
