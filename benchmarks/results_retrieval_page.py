@@ -220,7 +220,7 @@ def _against_own(worlds: Sequence[World], prefix: str, kept: str) -> list[str]:
             ahead.append(gain.value > 0)
             lines.append(
                 f"- {_measure(worlds, source)}, {kind}: unified {joint.value:.3f}, {source} only ({kept}) "
-                f"{own.value:.3f}; unified is **{_verdict(gain)}**: {_text(gain, signed=True)} (n = {gain.n})."
+                f"{own.value:.3f}; **{_verdict(gain)}** for unified: {_text(gain, signed=True)} (n = {gain.n})."
             )
     if ahead:
         met = "met" if all(ahead) else f"not met: ahead in {sum(ahead)} of {len(ahead)}"
