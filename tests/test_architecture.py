@@ -24,6 +24,7 @@ ORDER = (
     "promotion",
     "serving",
     "report",
+    "ci",
 )
 HEAVY = ("torch", "mlflow", "great_expectations", "kfp", "matplotlib", "pandas", "sklearn", "tritonclient", "pyarrow")
 

@@ -46,6 +46,13 @@ SEARCH_EXAMPLES = """examples:
   shoplens search lamp.jpg --json                           {"photo", "source", "version", "bits", "hits"}
 """
 
+CI_EXAMPLES = """examples:
+  shoplens ci plan --event schedule                      would the schedule retrain what is checked out?
+  shoplens ci plan --event push --base HEAD~1            would the last commit, as a push?
+  shoplens ci finish && shoplens ci commit-lock          after `dvc repro`: the run on record, on main at origin
+  shoplens ci comment --commit HEAD                      what came of it, where the change was talked about
+"""
+
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
@@ -111,6 +118,16 @@ def _parser() -> argparse.ArgumentParser:
         "--box", type=float, nargs=4, metavar=("X0", "Y0", "X1", "Y1"), help="a crop, as fractions from the top left"
     )
     search.add_argument("--json", action="store_true", help="print one JSON object")
+
+    _ci_commands(
+        commands.add_parser(
+            "ci",
+            help="what the retraining workflow does",
+            description="Retraining on merge: whether to, what came of it, and who is told (docs/retraining.md).",
+            epilog=CI_EXAMPLES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+    )
 
     rollback = commands.add_parser("rollback", help="put the previous version back, in the registry and the server")
     rollback.add_argument("--to", help="version to go back to (default: the one that the champion replaced)")
@@ -181,6 +198,39 @@ def _judge_commands(parser: argparse.ArgumentParser) -> None:
     score.add_argument(
         "--answers", type=Path, nargs="+", required=True, metavar="CSV", help="worker, question, answer and maybe job"
     )
+
+
+def _ci_commands(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(dest="ci_command", required=True, metavar="COMMAND")
+    plan = commands.add_parser("plan", help="decide whether to retrain; outputs retrain, reason and head")
+    plan.add_argument("--event", choices=["push", "schedule", "manual"], required=True, help="manual: in any case")
+    plan.add_argument("--base", default="", help="of a push: the commit before it; zeros for a new branch")
+    plan.add_argument("--head", default="HEAD", help="the newest commit (default: HEAD)")
+    plan.add_argument(
+        "--last", type=Path, default=Path("retrained.json"), help="record of the last run (default: retrained.json)"
+    )
+    finish = commands.add_parser("finish", help="put a run on record, output its decision; exit code 1 if refused")
+    lock = commands.add_parser("commit-lock", help="commit dvc.lock and the record on a branch at origin, and push")
+    lock.add_argument("--branch", default="main", help="default: main")
+    lock.add_argument("--attempts", type=_positive, default=5, help="while the branch moves (default: 5)")
+    comment = commands.add_parser("comment", help="create or update the comment about a run")
+    comment.add_argument("--commit", required=True, help="what was trained")
+    comment.add_argument("--report", help="address of the report page")
+    for reading in (finish, comment):
+        reading.add_argument("--artifacts", type=Path, default=Path("artifacts"), help="default: artifacts")
+        reading.add_argument("--policy", type=Path, default=Path("gate.yaml"), help="default: gate.yaml")
+
+
+def _ci(arguments: argparse.Namespace) -> int:
+    from shoplens.ci import commands
+
+    if arguments.ci_command == "plan":
+        return commands.run_plan(arguments.event, arguments.base, arguments.head, arguments.last)
+    if arguments.ci_command == "finish":
+        return commands.run_finish(arguments.artifacts, arguments.policy)
+    if arguments.ci_command == "commit-lock":
+        return commands.run_commit_lock(arguments.branch, arguments.attempts)
+    return commands.run_comment(arguments.artifacts, arguments.policy, arguments.commit, arguments.report)
 
 
 def _data(arguments: argparse.Namespace) -> int:
@@ -309,6 +359,8 @@ def run(arguments: argparse.Namespace) -> int:
         return _judge(arguments)
     if arguments.command == "search":
         return _search(arguments)
+    if arguments.command == "ci":
+        return _ci(arguments)
     if arguments.command == "rollback":
         return _rollback(arguments)
     if arguments.command == "embed" and arguments.photos:

@@ -1,0 +1,1 @@
+"""Retraining on merge: whether to, what came of it, and who is told. Workflows call it through `shoplens ci ...`."""
