@@ -220,7 +220,7 @@ def _against_own(worlds: Sequence[World], prefix: str, kept: str) -> list[str]:
             ahead.append(gain.value > 0)
             lines.append(
                 f"- {_measure(worlds, source)}, {kind}: unified {joint.value:.3f}, {source} only ({kept}) "
-                f"{own.value:.3f}; **{_verdict(gain)}** for unified: {_text(gain, signed=True)} (n = {gain.n})."
+                f"{own.value:.3f}; difference {_text(gain, signed=True)} (n = {gain.n}): **{_verdict(gain)}**."
             )
     if ahead:
         met = "met" if all(ahead) else f"not met: ahead in {sum(ahead)} of {len(ahead)}"
@@ -257,7 +257,7 @@ def _within(share: Interval) -> str:
 def _stars_lines(worlds: Sequence[World]) -> list[str]:
     rows = judged_rows(worlds)
     return [
-        f"- {row.metric}: joint is better than galleries only by {_text(row.gain, 4, signed=True)}; lower bound above "
+        f"- {row.metric}: gain of joint over galleries only {_text(row.gain, 4, signed=True)}; lower bound above "
         f"minus the policy's margin {row.margin:g}: **{'yes' if row.gain.low > -row.margin else 'no'}**."
         for row in rows
         if row.margin is not None and row.group == list(_groups(worlds))[-1]
