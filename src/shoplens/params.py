@@ -56,6 +56,7 @@ class TrainParams(StrictModel):
     mixing: Literal["even", "by_size"] = "even"
     loss: Literal["pseudo_uniform", "kendall"] = "pseudo_uniform"
     balance: Literal["equal", "gradnorm"] = "equal"
+    gallery_weight: float = Field(0.1, gt=0)
     sampled: Mapping[str, Annotated[int, Field(ge=2)]] = Field(default_factory=dict)
     proxy_momentum: Literal["lazy", "scaled"] = "lazy"
     proxy_memory_gib: float = Field(16.0, ge=0)
@@ -63,10 +64,10 @@ class TrainParams(StrictModel):
     learning_rate: float = Field(1e-3, gt=0)
     proxy_learning_rate: float | None = Field(None, gt=0)
     decay_every: int | None = Field(None, ge=1)
-    batch_photos: int = Field(416, ge=1)
+    batch_photos: int = Field(208, ge=1)
     warm_up_epochs: int = Field(0, ge=0)
-    warm_up_batch_photos: int = Field(832, ge=1)
-    max_epochs: int = Field(8, ge=1)
+    warm_up_batch_photos: int = Field(416, ge=1)
+    max_epochs: int = Field(4, ge=1)
     patience: int | None = Field(1, ge=1)
     cache_gib: float = Field(8.0, ge=0)
     workers: int = Field(0, ge=0)

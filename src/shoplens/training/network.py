@@ -56,9 +56,15 @@ class Network(nn.Module):
         tasks: Sequence[Sequence[SoftmaxTask]],
         softmax: Mapping[str, SoftmaxHead],
         sampled: Mapping[str, SampledSoftmax],
+        gallery_weight: float = 1.0,
     ) -> None:
-        """`tasks` are each source's; every one has a head in `softmax` or a sampler in `sampled`, by its full name."""
+        """`tasks` are each source's; every one has a head in `softmax` or a sampler in `sampled`, by its full name.
+
+        `gallery_weight` multiplies the gallery tasks' total: dozens of them add up, and beside each softmax task they
+        are one term.
+        """
         super().__init__()
+        self._gallery_weight = gallery_weight
         self.encoder, self.heads, self.loss = encoder, heads, loss
         self.tasks = [list(own) for own in tasks]
         self._place = {name: i for i, name in enumerate(softmax)}
@@ -98,7 +104,7 @@ class Network(nn.Module):
         totals, inside = [], torch.zeros(0)
         if len(self.heads.tasks):
             inside = self.gallery_losses(embeddings[:used], inputs) * inputs.processes
-            totals.append(self.loss(inside))
+            totals.append(self.loss(inside) * self._gallery_weight)
         for tasks, own, every in zip(self.tasks, inputs.units, inputs.all_units, strict=True):
             part = embeddings[used : used + len(own)]
             used += len(own)

@@ -90,7 +90,8 @@ def build_network(params: TrainParams, tasks: Sequence[Task], sources: Sequence[
         else:
             softmax[task.full_name] = head(encoder.dim, len(task.classes))
     loss = build_loss(params.loss, tasks)
-    return Network(encoder, heads, loss, [source.tasks for source in sources], softmax, sampled)
+    weight = params.gallery_weight if sources else 1.0  # there is nothing to weigh galleries against
+    return Network(encoder, heads, loss, [source.tasks for source in sources], softmax, sampled, weight)
 
 
 def read_material(data: Path, prepare: Path, wanted: Sequence[str] | None) -> Material:

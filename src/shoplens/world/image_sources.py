@@ -136,8 +136,8 @@ def _lens(seed: int, photos: list[ProductPhoto]) -> Iterator[_Row]:
 def _shop(seed: int, photos: list[ProductPhoto]) -> Iterator[_Row]:
     """Crops and catalogue photos of training products train class and instance; props of their scenes the class alone.
 
-    Crops of the products that are searched for are the queries, all catalogue photos of other products the corpus; their
-    class says which category a query is of.
+    Crops of the products that are searched for are the queries, all catalogue photos of other products the corpus;
+    their class says which category a query is of.
     """
     for photo in photos:
         product, trains = photo.product, photo.product.role == "train"
