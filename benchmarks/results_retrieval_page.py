@@ -147,7 +147,7 @@ def _bounded(value: float, drawn: Floats, units: int) -> Interval:
 def _text(found: Interval | None, digits: int = 3, signed: bool = False) -> str:
     if found is None:
         return ""
-    value, low, high = (f"{part:{'+' if signed else ''}.{digits}f}" for part in (found.value, found.low, found.high))
+    value, low, high = (f"{part:{'+' if signed else '-'}z.{digits}f}" for part in (found.value, found.low, found.high))
     return f"{value} [{low}, {high}]"
 
 
