@@ -38,6 +38,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "images alone": {"sources": ("shop", "camera")},
 }
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+TIME_LIMIT = 600
+"""Seconds; whoever waits for another for ever is found by it."""
 MORTAL = """
 import os, signal, sys
 from shoplens.cli import main
@@ -65,15 +67,15 @@ def run_two(root: Path, params: TrainParams, script: str = "-m shoplens.cli") ->
     (root / "params.yaml").write_text(yaml.safe_dump(sections))
     environment = {**os.environ, "SHOPLENS_HOME": str(root / "home"), "OMP_NUM_THREADS": "1"}
     words = ["train", "--data", "data", "--artifacts", "artifacts", "--params", "params.yaml"]
-    return subprocess.run(
-        [*TORCHRUN, *script.split(), *words],
-        cwd=root,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+    pipe = subprocess.PIPE
+    command = [*TORCHRUN, *script.split(), *words]
+    with subprocess.Popen(command, cwd=root, env=environment, stdout=pipe, stderr=pipe, text=True) as process:
+        try:
+            out, err = process.communicate(timeout=TIME_LIMIT)
+        except subprocess.TimeoutExpired:
+            process.terminate()  # a killed torchrun would leave its workers behind
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
 def by_two(root: Path, params: TrainParams) -> Path:
