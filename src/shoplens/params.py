@@ -63,11 +63,11 @@ class TrainParams(StrictModel):
     optimiser: Literal["adam", "sgd"] = "adam"
     learning_rate: float = Field(1e-3, gt=0)
     proxy_learning_rate: float | None = Field(None, gt=0)
-    decay_every: int | None = Field(None, ge=1)
+    decay_every: int | None = Field(2, ge=1)
     batch_photos: int = Field(208, ge=1)
     warm_up_epochs: int = Field(0, ge=0)
     warm_up_batch_photos: int = Field(416, ge=1)
-    max_epochs: int = Field(4, ge=1)
+    max_epochs: int = Field(3, ge=1)
     patience: int | None = Field(1, ge=1)
     cache_gib: float = Field(8.0, ge=0)
     workers: int = Field(0, ge=0)
