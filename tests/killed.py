@@ -21,7 +21,8 @@ EAGER = """
 import time
 import shoplens.data.segments as segments, shoplens.evaluation.embed as embed
 import shoplens.models.activations as activations, shoplens.training.loop as loop
-activations.SEGMENT_ROWS, embed.GALLERIES_A_SEGMENT, loop.CHECKPOINT_SECONDS = 8, 4, -1.0
+activations.SEGMENT_ROWS, embed.GALLERIES_A_SEGMENT, embed.CROPS_A_SEGMENT = 8, 4, 4
+loop.CHECKPOINT_SECONDS = -1.0
 append = segments.Segments.append
 segments.Segments.append = lambda *arguments: (time.sleep(0.05), append(*arguments))
 """
