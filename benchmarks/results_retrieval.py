@@ -74,7 +74,10 @@ def as_long(joint: Run, sources: tuple[str, ...], **changes: Any) -> Params:
     train = joint.params.train.model_copy(update={"sources": sources, "patience": None, **changes})
     learned = read_json(joint.path("train") / "metrics.json")["photos_learned_from"]
     epochs = max(1, round(learned / epoch_photos(joint, sources, train)))
-    return joint.params.model_copy(update={"train": train.model_copy(update={"max_epochs": epochs})})
+    length: dict[str, Any] = {"max_epochs": epochs}
+    if train.decay_every is not None:  # the rate falls at the same share of the training
+        length["decay_every"] = max(1, round(train.decay_every * epochs / joint.params.train.max_epochs))
+    return joint.params.model_copy(update={"train": train.model_copy(update=length)})
 
 
 def _keeps_best(params: Params) -> Params:
@@ -148,8 +151,8 @@ def main() -> None:
     )
     parser.add_argument("--worlds", type=int, default=3)
     parser.add_argument("--trial", action="store_true", help="other seeds: shows that the measurement runs")
-    parser.add_argument("--listings", type=int, help="a trial on worlds of this size")
-    parser.add_argument("--products", type=int, help="a trial on worlds with so many products")
+    parser.add_argument("--listings", type=int, help="worlds of this size (default: params.yaml's)")
+    parser.add_argument("--products", type=int, help="so many products (default: params.yaml's)")
     parser.add_argument("--date", default=datetime.datetime.now(datetime.UTC).date().isoformat())
     arguments = parser.parse_args()
     work: Path = arguments.work.absolute()
@@ -163,7 +166,7 @@ def main() -> None:
             if size is not None
         }
         params = params.model_copy(update={"world": params.world.model_copy(update=sizes)})
-        trial = arguments.trial or bool(sizes)
+        trial: bool = arguments.trial
         commit = rules_commit(PRODUCT_RULES)
         seeds = [world_seed(commit, number, trial) for number in range(1, arguments.worlds + 1)]
         parts = tuple(arguments.only or PARTS[:3])
