@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-WHO = ("-c", "user.name=test", "-c", "user.email=test@example.org")
+WHO = ("-c", "user.name=test", "-c", "user.email=test@example.org", "-c", "core.fsync=none")
 
 
 class Checkout:
@@ -47,7 +47,7 @@ def new_checkout(folder: Path) -> Checkout:
     """A first commit, pushed to an origin."""
     origin, root = folder / "origin.git", folder / "checkout"
     for path, words in ((origin, ["--bare"]), (root, [])):
-        subprocess.run(["git", "init", "-q", "-b", "main", *words, str(path)], check=True)
+        subprocess.run(["git", "init", "-q", "--template=", "-b", "main", *words, str(path)], check=True)
     checkout = Checkout(root)
     checkout.git("remote", "add", "origin", str(origin))
     checkout.write(_gitignore="/artifacts/\n")
