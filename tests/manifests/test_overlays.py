@@ -1,0 +1,198 @@
+"""What each overlay promises, read from what kustomize makes of it."""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from manifests.base.probe import probe
+from manifests.check import (
+    OVERLAYS,
+    Object,
+    core_problems,
+    custom_problems,
+    main,
+    name_of,
+    policy_problems,
+    read_crds,
+    reference_problems,
+)
+
+Rendered = dict[str, list[Object]]
+NAMES = ["gpu", "kserve", "local"]
+
+
+def one(objects: list[Object], kind: str, name: str) -> Object:
+    [found] = [found for found in objects if (found["kind"], found["metadata"]["name"]) == (kind, name)]
+    return found
+
+
+def container(found: Object) -> Object:
+    [only] = found["spec"]["template"]["spec"]["containers"]
+    return only
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_overlay_has_no_problem(rendered: Rendered, name: str) -> None:
+    objects = rendered[name]
+    assert [*core_problems(objects), *reference_problems(objects), *policy_problems(objects)] == []
+
+
+def test_there_are_no_other_overlays(rendered: Rendered) -> None:
+    assert sorted(rendered) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_everything_is_in_the_namespace(rendered: Rendered, name: str) -> None:
+    spaces = {found["metadata"].get("namespace") for found in rendered[name] if found["kind"] != "Namespace"}
+    assert spaces == {"shoplens"}
+
+
+@pytest.mark.parametrize("name", ["gpu", "local"])
+def test_a_rollout_never_has_fewer_pods_and_lets_requests_end(rendered: Rendered, name: str) -> None:
+    spec = one(rendered[name], "Deployment", "triton")["spec"]
+    assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    triton = container({"spec": spec})
+    [wait] = [int(word) for word in triton["lifecycle"]["preStop"]["exec"]["command"] if word.isdigit()]
+    [drain] = [int(arg.split("=")[1]) for arg in triton["args"] if arg.startswith("--exit-timeout-secs=")]
+    assert spec["template"]["spec"]["terminationGracePeriodSeconds"] > wait + drain
+
+
+@pytest.mark.parametrize("name", ["gpu", "local"])
+def test_triton_is_ready_by_values_and_loads_by_command_only(rendered: Rendered, name: str) -> None:
+    triton = container(one(rendered[name], "Deployment", "triton"))
+    assert "probe.py" in " ".join(triton["readinessProbe"]["exec"]["command"])
+    assert "--model-control-mode=explicit" in triton["args"]
+    for guard in ("--http-restricted-api=", "--grpc-restricted-protocol="):
+        [restricted] = [arg for arg in triton["args"] if arg.startswith(guard)]
+        assert "model-repository" in restricted and restricted.endswith("=$(TRITON_ADMIN_KEY)")
+
+
+def test_the_kubelet_waits_for_longer_than_the_probe(rendered: Rendered) -> None:
+    runtime = one(rendered["kserve"], "ServingRuntime", "shoplens-triton")["spec"]["containers"][0]
+    for triton in (container(one(rendered["gpu"], "Deployment", "triton")), runtime):
+        for kind in ("readinessProbe", "livenessProbe"):
+            assert triton[kind]["timeoutSeconds"] > 3 * probe.TIMEOUT_S  # which version, and two packages of it
+
+
+def test_triton_reads_the_models_and_cannot_change_them(rendered: Rendered) -> None:
+    for name in ("gpu", "local"):
+        mounts = container(one(rendered[name], "Deployment", "triton"))["volumeMounts"]
+        assert [mount["readOnly"] for mount in mounts if mount["name"] == "repository"] == [True]
+
+
+def test_on_gpus_the_autoscaler_counts_the_pods_and_each_has_a_gpu(rendered: Rendered) -> None:
+    deployment = one(rendered["gpu"], "Deployment", "triton")
+    assert "replicas" not in deployment["spec"]  # else every `kubectl apply` would undo the autoscaler
+    assert container(deployment)["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    scaler = one(rendered["gpu"], "HorizontalPodAutoscaler", "triton")["spec"]
+    assert scaler["minReplicas"] > one(rendered["gpu"], "PodDisruptionBudget", "triton")["spec"]["minAvailable"]
+    assert one(rendered["gpu"], "PersistentVolumeClaim", "triton-repository")["spec"]["accessModes"] == [
+        "ReadWriteMany"
+    ]
+
+
+def test_locally_nothing_needs_a_gpu_object_storage_or_prometheus(rendered: Rendered) -> None:
+    text = str(rendered["local"])
+    assert "nvidia.com/gpu" not in text and "object-storage'" not in str(one(rendered["local"], "Deployment", "mlflow"))
+    assert {found["kind"] for found in rendered["local"]}.isdisjoint({"PodMonitor", "PrometheusRule"})
+    assert one(
+        rendered["local"],
+        "ConfigMap",
+        next(
+            found["metadata"]["name"]
+            for found in rendered["local"]
+            if found["metadata"]["name"].startswith("mlflow-storage")
+        ),
+    )["data"] == {"destination": "/srv/mlflow/artifacts"}
+
+
+def test_only_mlflow_reaches_its_database_and_triton_reaches_nobody(rendered: Rendered) -> None:
+    for name in ("gpu", "local"):
+        database = one(rendered[name], "NetworkPolicy", "mlflow-postgres")["spec"]
+        [rule] = database["ingress"]
+        assert rule["from"] == [{"podSelector": {"matchLabels": {"app.kubernetes.io/name": "mlflow"}}}]
+        assert not one(rendered[name], "NetworkPolicy", "triton")["spec"].get("egress")
+
+
+def test_accounts_may_do_what_their_work_takes(rendered: Rendered) -> None:
+    def rights(role: str) -> set[tuple[str, str]]:
+        rules = one(rendered["gpu"], "Role", role)["rules"]
+        return {(resource, verb) for rule in rules for resource in rule["resources"] for verb in rule["verbs"]}
+
+    assert rights("shoplens-deployer") == {("endpointslices", verb) for verb in ("get", "list", "watch")}
+    assert ("workflowtaskresults", "create") in rights("shoplens-pipeline")
+    changed = {resource for resource, verb in rights("shoplens-pipeline") if verb in ("create", "delete", "patch")}
+    assert changed == {"workflowtaskresults", "trainjobs"}
+
+
+def test_a_field_that_kubernetes_does_not_know_is_a_problem(rendered: Rendered) -> None:
+    deployment = copy.deepcopy(one(rendered["local"], "Deployment", "mlflow"))
+    container(deployment)["imagePullPolice"] = "Always"
+    [problem] = core_problems([deployment])
+    assert "imagePullPolice" in problem and name_of(deployment) in problem
+
+
+def test_a_kind_that_kubernetes_does_not_know_is_a_problem() -> None:
+    assert core_problems([{"apiVersion": "apps/v1", "kind": "Deploiment", "metadata": {"name": "a"}}]) != []
+
+
+WIDGETS = """
+apiVersion: v1
+kind: List
+items:
+  - kind: CustomResourceDefinition
+    spec:
+      group: example.com
+      names: {kind: Widget}
+      versions:
+        - name: v1
+          schema:
+            openAPIV3Schema:
+              type: object
+              properties:
+                apiVersion: {type: string}
+                kind: {type: string}
+                spec:
+                  type: object
+                  properties:
+                    size: {type: integer}
+                    free: {type: object, x-kubernetes-preserve-unknown-fields: true}
+"""
+
+
+def test_custom_resources_are_held_against_the_schemas_that_are_given(tmp_path: Path) -> None:
+    (tmp_path / "crds.yaml").write_text(WIDGETS)
+    schemas = read_crds(tmp_path / "crds.yaml")
+    widget = {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w"}}
+    good, wrong, unknown = (
+        {**widget, "spec": spec} for spec in ({"size": 1, "free": {"a": 1}}, {"size": "1"}, {"siz": 1})
+    )
+    assert custom_problems([good], schemas) == []
+    assert "'1' is not of type 'integer'" in custom_problems([wrong], schemas)[0]
+    assert "siz" in custom_problems([unknown], schemas)[0]
+    assert "no schema for example.com/v2" in custom_problems([{**good, "apiVersion": "example.com/v2"}], schemas)[0]
+
+
+def test_the_command_says_what_is_left_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(OVERLAYS / "kserve")]) == 0
+    said = capsys.readouterr().out
+    assert "shoplens-triton: not built yet" in said and "InferenceService, ServingRuntime: no schema" in said
+
+
+def test_the_command_fails_on_a_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "kustomization.yaml").write_text("resources: [pod.yaml]\n")
+    (tmp_path / "pod.yaml").write_text(
+        "{apiVersion: v1, kind: Pod, metadata: {name: p}, spec: {containers: [{name: c, image: 'x:latest'}]}}"
+    )
+    assert main([str(tmp_path)]) == 1
+    assert "PROBLEM Pod p: container c: image x:latest is whatever is the latest" in capsys.readouterr().out
+
+
+def test_an_overlay_that_kustomize_refuses_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "kustomization.yaml").write_text("resources: [absent.yaml]\n")
+    with pytest.raises(subprocess.CalledProcessError):
+        main([str(tmp_path)])
