@@ -45,7 +45,8 @@ def _sentence(run: Run) -> str:
     if run.outcome == "refused":
         short = sum(rule["status"] in ("fail", "inconclusive") for rule in run.rules)
         return f"Production is as it was. {short} of {short + passed} rules did not pass, compared with {compared}:"
-    return f"{_plain(run.why).rstrip('.')}. The log says more; the next event or schedule tries again."
+    why = _plain(run.why).rstrip(".")
+    return f"{why[:1].upper()}{why[1:]}. The log says more; the next event or schedule tries again."
 
 
 def _table(run: Run) -> list[str]:

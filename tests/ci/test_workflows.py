@@ -1,0 +1,117 @@
+"""The workflows call tested commands, hold no more rights than they need, and run on what was reviewed."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from shoplens.ci.commit_lock import FILES
+from shoplens.ci.state import CODE, DATA
+from shoplens.cli import _parser
+
+ROOT = Path(__file__).parents[2]
+FILES_HERE = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+CALLED = ("make ", ".venv/bin/shoplens ci ", ".venv/bin/python pipeline.py ", ".venv/bin/dvc push")
+
+
+def read(path: Path) -> Any:
+    found = yaml.safe_load(path.read_text())
+    return {"on": found.pop(True), **found}  # YAML 1.1 reads `on` as true
+
+
+def jobs(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = read(ROOT / ".github" / "workflows" / name)["jobs"]
+    return found
+
+
+STEPS = [
+    pytest.param(step, id=f"{path.stem}-{job}-{number}")
+    for path in FILES_HERE
+    for job, content in read(path)["jobs"].items()
+    for number, step in enumerate(content["steps"])
+]
+RUNS = [pytest.param(p.values[0]["run"], id=str(p.id)) for p in STEPS if "run" in p.values[0]]  # type: ignore[index]
+USES = sorted({line.strip() for path in FILES_HERE for line in path.read_text().splitlines() if " uses: " in line})
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_a_step_is_one_call_of_a_tested_command(run: str) -> None:
+    assert run.startswith(CALLED)
+    assert not re.search(r"[\n;&|]|\$\(", run)
+    assert "${{" not in run  # values come in as environment variables, which no shell reads as code
+
+
+@pytest.mark.parametrize("run", [p for p in RUNS if "shoplens ci" in str(p.values[0])])
+def test_the_commands_exist_with_these_options(run: str) -> None:
+    words = run.replace('"$EVENT"', "push").replace('"', "").split()[1:]
+    assert _parser().parse_args(words).command == "ci"
+
+
+@pytest.mark.parametrize("target", sorted({str(p.values[0]).split()[1] for p in RUNS if "make" in str(p.values[0])}))
+def test_the_make_targets_exist(target: str) -> None:
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("line", USES)
+def test_actions_are_pinned_by_commit_with_the_version_beside_it(line: str) -> None:
+    assert re.fullmatch(r"(- )?uses: [\w.-]+/[\w.-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line)
+
+
+@pytest.mark.parametrize("path", FILES_HERE, ids=lambda path: path.stem)
+def test_rights_are_given_job_by_job_and_every_job_ends(path: Path) -> None:
+    found = read(path)
+    assert found["permissions"] == {}
+    for job in found["jobs"].values():
+        assert job["permissions"]
+        assert job["timeout-minutes"]
+        assert not any("secrets." in str(step.get("run")) for step in job["steps"])
+        for step in job["steps"]:
+            if "actions/checkout" in step.get("uses", ""):
+                assert step["with"]["persist-credentials"] is False
+
+
+def test_the_job_that_trains_may_write_nothing_and_the_job_that_writes_trains_nothing() -> None:
+    found = jobs("retrain.yml")
+    writers = {
+        name for name, job in found.items() if "write" in {v for k, v in job["permissions"].items() if k != "id-token"}
+    }
+    assert writers == {"publish"}
+    assert next(step["run"] for step in found["retrain"]["steps"] if "run" in step) == "make repro"
+    assert "GITHUB_TOKEN" not in str(found["retrain"])
+
+
+def test_retraining_starts_on_what_the_plan_looks_at_and_never_on_its_own_commit() -> None:
+    push = read(ROOT / ".github" / "workflows" / "retrain.yml")["on"]["push"]
+    folders = {name for name in CODE if (ROOT / name).is_dir()}
+    assert push["paths"] == [f"{name}/**" if name in folders else name for name in CODE] + [DATA]
+    assert not set(FILES) & set(push["paths"])
+    assert push["branches"] == ["main"]
+
+
+def test_runs_wait_for_each_other_and_plan_from_the_newest_commit() -> None:
+    found = read(ROOT / ".github" / "workflows" / "retrain.yml")
+    assert found["concurrency"] == {"group": "retrain", "cancel-in-progress": False}
+    assert found["jobs"]["plan"]["steps"][0]["with"] == {"ref": "main", "fetch-depth": 0, "persist-credentials": False}
+    head = "${{ needs.plan.outputs.head }}"
+    assert {found["jobs"][name]["steps"][0]["with"]["ref"] for name in ("retrain", "publish")} == {head}
+
+
+def test_outputs_that_are_asked_for_are_given() -> None:
+    found = jobs("retrain.yml")
+    text = (ROOT / ".github" / "workflows" / "retrain.yml").read_text()
+    for job, output in re.findall(r"needs\.(\w+)\.outputs\.(\w+)", text):
+        assert output in found[job]["outputs"]
+    for job in found.values():
+        known = {step.get("id") for step in job["steps"]}
+        assert set(re.findall(r"steps\.(\w+)\.", str(job))) <= known
+
+
+@pytest.mark.parametrize("path", FILES_HERE, ids=lambda path: path.stem)
+def test_zizmor_finds_nothing(path: Path) -> None:
+    program = Path(sys.executable).parent / "zizmor"
+    done = subprocess.run([program, "--offline", "--quiet", path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
