@@ -1,7 +1,8 @@
 # make repro    set up, fetch or render the data, run the pipeline, print what it decided
 # make test     set up, pass the tests (15 minutes on 2 cores)
 # make test-all the tests that make test leaves out because they take long (30 minutes more)
-# make lint     style and types
+# make lint     style, types, Dockerfiles, scripts, workflows, manifests
+# make image    the container images, by docker or podman; REGISTRY=registry.example.com/team pushes them as well
 # make bench    the speed claims, as ratios
 # make results  fresh seeds, three worlds: writes docs/results.md, docs/results-ranking.md and docs/results-retrieval.md;
 #               rankers at a real shop's size, generated: prints time and memory (hours)
@@ -13,7 +14,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # files named on a pytest command line replace testpaths: make test TESTS=tests/world
 TESTS ?=
 
-.PHONY: setup repro test test-all lint bench results
+.PHONY: setup repro test test-all lint image bench results
 .DEFAULT_GOAL := repro
 
 setup:
@@ -33,6 +34,13 @@ lint: setup
 	@ruff check .
 	@ruff format --check .
 	@mypy
+	@hadolint images/*.Dockerfile
+	@shellcheck scripts/* images/build
+	@zizmor --offline --quiet .github
+	@python -m manifests.check
+
+image:
+	@images/build
 
 bench: setup
 	@python -m benchmarks
