@@ -29,12 +29,12 @@ import numpy as np
 from benchmarks.results import MEASURED, world_run
 from benchmarks.results_retrieval_page import write_page
 from benchmarks.runs import PRODUCT_RULES, ROOT, Run, rules_commit, world_seed
+from shoplens.contract.spec import GALLERIES
 from shoplens.data.galleries import read_galleries
 from shoplens.errors import ShoplensError
 from shoplens.files import read_json, write_json
 from shoplens.params import Params, TrainParams, read_params
 from shoplens.progress import say
-from shoplens.training.loop import GALLERIES
 from shoplens.training.mixture import Pool, shares, steps_of
 
 PARTS = ("joint", "arms", "galleries", "best", "ablation")

@@ -49,6 +49,7 @@ SOURCE = SPEC["sources"][0]
         ({"slices": ["price"]}, "price: a slice"),
         ({"slices": ["metric"]}, "metric: this name is taken"),
         ({"sources": [SOURCE, SOURCE]}, "sources are listed twice: shop"),
+        ({"sources": [{**SOURCE, "name": "galleries"}]}, "a source cannot be called 'galleries'"),
         ({"sources": [{**SOURCE, "tasks": ["product", "product"]}]}, "tasks are listed twice: product"),
         ({"sources": [{**SOURCE, "eval": {"task": "colour", "metric": "p@1"}}]}, "colour"),
         ({"sources": [{**SOURCE, "eval": {"task": "product", "metric": "p@5"}}]}, "sources.0.eval.metric"),

@@ -13,6 +13,9 @@ from shoplens.strict import StrictModel, read_yaml
 
 Name = Annotated[str, StringConstraints(pattern=r"^[^\s/](?:[^/\x00-\x1f]*[^\s/])?$")]
 
+GALLERIES = "galleries"
+"""What the tasks of listings are called where image sources are called by their names."""
+
 OUTCOME_COLUMNS = ("metric", "model", "unit", "value")
 """Columns that stand beside the slice columns in outcomes.parquet, so no slice may have their names."""
 
@@ -106,6 +109,8 @@ class DatasetSpec(StrictModel):
             raise ValueError(f"tasks are listed twice: {', '.join(repeated)}")
         if repeated := _repeated([source.name for source in self.sources]):
             raise ValueError(f"sources are listed twice: {', '.join(repeated)}")
+        if GALLERIES in [source.name for source in self.sources]:
+            raise ValueError(f"a source cannot be called {GALLERIES!r}: that is what the tasks of listings are called")
         if repeated := _repeated(self.slices):
             raise ValueError(f"slices are listed twice: {', '.join(repeated)}")
         if self.holdout.name in tasks:

@@ -84,7 +84,7 @@ def check_groups(width: int, groups: int) -> None:
         ShoplensError: if the groups are unequal, or of one dimension: less its own mean, that is 0 for every photo.
     """
     fitting = [number for number in range(1, width // SMALLEST_GROUP + 1) if width % number == 0]
-    asked = f"an embedding of {width} dimensions cannot be normalised in {groups} groups: "
+    asked = f"train.groups: an embedding of {width} dimensions cannot be normalised in {groups} groups: "
     if groups < 1 or not fitting:
         raise ShoplensError(f"{asked}there must be a group, of at least {SMALLEST_GROUP} dimensions")
     closest = f"the closest number of groups that fits is {min(fitting, key=lambda number: abs(number - groups))}"

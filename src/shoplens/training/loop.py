@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from shoplens.contract.spec import GALLERIES
 from shoplens.errors import ShoplensError
 from shoplens.models.activations import FrozenRows
 from shoplens.models.proxies import validation_loss
@@ -27,7 +28,6 @@ from shoplens.training.schedule import MOMENTUM, WEIGHT_DECAY, Epoch, plan_epoch
 
 CHECKPOINT_SECONDS = 30.0
 VALIDATION_PHOTOS = 512
-GALLERIES = "galleries"
 
 
 def _pools(material: Material) -> list[Pool]:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import torch
 
 from shoplens.artifacts import digest_of, read_artifact, write_artifact
-from shoplens.contract.spec import DatasetSpec, read_spec
+from shoplens.contract.spec import GALLERIES, DatasetSpec, read_spec
 from shoplens.contract.store import PhotoStore
 from shoplens.contract.tables import read_listings
 from shoplens.data.examples import Crops, crops_of, read_examples
@@ -33,7 +33,7 @@ from shoplens.params import TrainParams
 from shoplens.progress import say
 from shoplens.training.batches import Material
 from shoplens.training.checkpoint import Progress, checkpoint_path, remove_checkpoint
-from shoplens.training.loop import GALLERIES, Trainer
+from shoplens.training.loop import Trainer
 from shoplens.training.losses import build_loss
 from shoplens.training.network import Network
 from shoplens.training.processes import Processes, processes
