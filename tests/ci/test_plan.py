@@ -1,5 +1,6 @@
 """The table of events: what happens on a push, a schedule and a click, decided from real git histories."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,9 +16,14 @@ from shoplens.errors import ShoplensError
 ZEROS = "0" * 40
 
 
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    return new_checkout(tmp_path_factory.mktemp("original"))
+
+
 @pytest.fixture
-def checkout(tmp_path: Path) -> Checkout:
-    return new_checkout(tmp_path)
+def checkout(original: Checkout, tmp_path: Path) -> Checkout:
+    return Checkout(shutil.copytree(original.root, tmp_path / "checkout"))
 
 
 def finished(checkout: Checkout, commit: str) -> Record:
