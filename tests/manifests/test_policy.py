@@ -143,7 +143,7 @@ def test_one_named_secret_may_be_read() -> None:
         ),
         (
             lambda it: first(it)["env"].append({"name": "A", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}),
-            "secret s is not among those that are made by hand",
+            "Secret s does not exist",
         ),
         (lambda it: first(it).update(volumeMounts=[{"name": "v", "mountPath": "/v"}]), "volume v does not exist"),
     ],
@@ -162,6 +162,10 @@ def test_a_pod_names_what_exists(change: Callable[[Object], object], problem: st
         (
             {"kind": "NetworkPolicy", "metadata": {"name": "n"}, "spec": {"podSelector": {"matchLabels": {"a": "b"}}}},
             "NetworkPolicy n: no pod has the labels {'a': 'b'}",
+        ),
+        (
+            {"kind": "ServiceAccount", "metadata": {"name": "a"}, "secrets": [{"name": "s"}]},
+            "ServiceAccount a: Secret s does not exist",
         ),
         (
             {
