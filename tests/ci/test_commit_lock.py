@@ -65,7 +65,9 @@ def test_the_commit_goes_on_top_of_a_main_that_moved(main: Checkout, tmp_path: P
     job = after_run(main, tmp_path / "job")
     moved = main.commit(src__model_py="width = 2\n")
     main.git("push", "-q", "origin", "main")
+    before = job.git("status", "--porcelain")
     commit = commit_lock(job.root, "main", 3)
+    assert job.git("status", "--porcelain") == before
     assert pulled(main).head == commit
     assert main.git("rev-parse", "HEAD~1") == moved
     assert (main.root / "src" / "model.py").read_text() == "width = 2\n"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from ci.repository import Checkout, new_checkout
-from ci.run_folder import judged, served
+from ci.run_folder import judged, served, stage
 
 from shoplens.ci.record import RECORD, read_record
 from shoplens.ci.run import read_run
@@ -42,6 +42,9 @@ def test_leftovers_of_an_earlier_run_do_not_count(tmp_path: Path) -> None:
     served(tmp_path)
     policy.write_text("version: 2\n")
     assert "made from another policy" in read_run(artifacts, policy).why
+    served(tmp_path)
+    stage(artifacts, "register", {"gate": artifacts / "gate"}, receipt={"version": "5"})
+    assert "was made from another register" in read_run(artifacts, policy).why
     served(tmp_path)
     judged(tmp_path, True, "4")
     assert "not carried out" in read_run(artifacts, policy).why
