@@ -80,7 +80,7 @@ def by_hand(network: Network, inputs: Inputs) -> list[float]:
         target = inputs.targets[task.name]
         each = [gallery_loss(task, raw[i], target.values[i]) for i in range(len(raw)) if bool(target.known[i])]
         total += sum(each) / len(each)
-    losses = [total]
+    losses = [PARAMS.gallery_weight * total]
     weights = iter(network.softmax)
     for photos, own in zip(parts[1:], inputs.units, strict=True):
         for place in range(own.shape[1]):
