@@ -12,7 +12,7 @@ from shoplens.params import TrainParams
 from shoplens.training.train import build_model
 
 TASKS = [Task(name="a.b", kind="binary", n=3), Task(name="price", kind="regression", n=3, mean=2.0, variance=9.0)]
-PARAMS = TrainParams(image_size=32, pretrained="none", embedding_dim=8, head_width=4)
+PARAMS = TrainParams(image_size=32, pretrained="none", embedding_dim=8, groups=4, head_width=4)
 
 
 def test_a_saved_model_answers_as_before(tmp_path: Path) -> None:

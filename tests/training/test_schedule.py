@@ -35,7 +35,7 @@ def test_proxies_may_have_a_rate_of_their_own_that_falls_with_the_others() -> No
 
 
 def test_without_warm_up_and_decay_all_epochs_are_alike() -> None:
-    params = TrainParams(learning_rate=1e-3, batch_photos=96, max_epochs=50)
+    params = TrainParams(learning_rate=1e-3, batch_photos=96, decay_every=None, max_epochs=50)
     assert {plan_epoch(params, epoch, 1) for epoch in range(50)} == {Epoch(1e-3, 1e-3, 96, False)}
 
 
