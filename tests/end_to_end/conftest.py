@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from end_to_end.production import JUDGED, PARAMS, POLICY, Production, Shown, run_stages, shown_galleries
+from end_to_end.production import JUDGED, PARAMS, POLICY, Production, Shown, run_stages, shown_photos
 
 from shoplens.stages import Layout
 from shoplens.world.render import render_world
@@ -23,12 +23,14 @@ class Honest:
     production: Production
     shown: Shown
     answers: np.ndarray
+    distances: np.ndarray
     alias: str | None
 
     def check_untouched(self) -> None:
-        """Production is as the honest candidate left it: the alias, and the values of the served answers."""
+        """Production is as the honest candidate left it: the alias, and the values of embeddings and searches."""
         assert self.production.alias() == self.alias
         np.testing.assert_allclose(self.production.answers(self.shown), self.answers, atol=1e-6)
+        np.testing.assert_array_equal(self.production.distances(self.shown), self.distances)
 
     def sibling(self, folder: Path, data: Path | None = None) -> Layout:
         """A run's folders; on the same data, what was prepared is taken over."""
@@ -63,6 +65,7 @@ def honest(judged: tuple[Layout, Production]) -> Iterator[Honest]:
     layout, production = judged
     with production.here():
         run_stages(layout, PARAMS, "register", "deploy")
-    shown = shown_galleries(layout.data, layout.path("prepare"))
+    shown = shown_photos(layout)
     with production.serving():
-        yield Honest(layout, production, shown, production.answers(shown), production.alias())
+        answers, distances = production.answers(shown), production.distances(shown)
+        yield Honest(layout, production, shown, answers, distances, production.alias())

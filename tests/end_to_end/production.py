@@ -15,22 +15,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 from shoplens.contract.store import PhotoStore
+from shoplens.data.examples import BOX, read_examples
 from shoplens.data.galleries import read_galleries
 from shoplens.params import Params, read_params
 from shoplens.promotion.registry import champion_version
+from shoplens.retrieval.index import WHOLE
 from shoplens.serving import live
-from shoplens.serving.client import embed_gallery
+from shoplens.serving.client import Box, embed_gallery, search
 from shoplens.stages import BY_NAME, EVALUATED, Layout, run_stage
 
 HERE = Path(__file__).parent
 PARAMS = read_params(HERE / "small_world.yaml")
 POLICY = HERE / "small_gate.yaml"
 JUDGED = ("champion", "embed", *EVALUATED, "package", "gate", "report")
-SHOWN = 4
+SHOWN, RESULTS = 4, 20
 
 
 def changed(params: Params = PARAMS, **train: object) -> Params:
@@ -57,19 +60,41 @@ def baseline_of(artifacts: Path) -> str | None:
 
 
 @dataclass(frozen=True)
+class Query:
+    """A search of one image source's corpus: the query's unit, the photo's bytes and what of it is meant."""
+
+    source: str
+    unit: str
+    photo: bytes
+    box: Box
+
+
+@dataclass(frozen=True)
 class Shown:
-    """Galleries that production is asked about: rows of the embeddings, and the photos' bytes."""
+    """What production is asked about: galleries (rows of the embeddings, and the photos' bytes) and searches."""
 
     rows: tuple[int, ...]
     photos: tuple[tuple[bytes, ...], ...]
+    queries: tuple[Query, ...]
 
 
-def shown_galleries(data: Path, prepare: Path) -> Shown:
-    """The first test galleries, as the files that a customer would send."""
-    galleries, store = read_galleries(prepare), PhotoStore(data)
+def shown_photos(layout: Layout) -> Shown:
+    """The first test galleries, and the first query of each image source, as the files that a customer would send."""
+    galleries, store = read_galleries(layout.path("prepare")), PhotoStore(layout.data)
     rows = np.flatnonzero(galleries.split == "test")[:SHOWN]
     photos = [[store.read(galleries.paths[i]) for i in galleries.photo_rows(np.array([row]))] for row in rows]
-    return Shown(tuple(rows.tolist()), tuple(tuple(found) for found in photos))
+    return Shown(tuple(rows.tolist()), tuple(tuple(found) for found in photos), tuple(_first_queries(layout, store)))
+
+
+def _first_queries(layout: Layout, store: PhotoStore) -> Iterator[Query]:
+    examples = read_examples(layout.path("prepare"))
+    assert examples is not None
+    paths = dict(zip(examples["image_id"].to_pylist(), examples["path"].to_pylist(), strict=True))
+    queries = pq.read_table(layout.path("evaluate-retrieval") / "queries.parquet")
+    for source in sorted(set(queries["source"].to_pylist())):
+        first = queries.filter(pc.equal(queries["source"], source)).slice(0, 1).to_pylist()[0]
+        box = WHOLE if first["x0"] is None else tuple(first[side] for side in BOX)
+        yield Query(source, first["query"], store.read(paths[first["image_id"]]), box)
 
 
 def trained_answers(artifacts: Path, shown: Shown, model: str = "candidate") -> np.ndarray:
@@ -78,6 +103,18 @@ def trained_answers(artifacts: Path, shown: Shown, model: str = "candidate") -> 
     assert index["split"].take(list(shown.rows)).to_pylist() == ["test"] * SHOWN
     rows: np.ndarray = np.load(artifacts / "embed" / f"{model}.npy")[list(shown.rows)]
     return rows
+
+
+def evaluated_distances(artifacts: Path, shown: Shown) -> np.ndarray:
+    """How far the evaluation found the nearest codes from the shown queries, in bits, (sources, RESULTS)."""
+    searched = ("query", "in", [query.unit for query in shown.queries])
+    results = pq.read_table(
+        artifacts / "evaluate-retrieval" / "results.parquet",
+        filters=[("model", "=", "candidate"), ("kind", "=", "binary"), searched],
+    )
+    found = {(row["query"], row["rank"]): row["distance"] for row in results.to_pylist()}
+    ranks = range(1, RESULTS + 1)
+    return np.array([[found[query.unit, rank] for rank in ranks] for query in shown.queries])
 
 
 @dataclass(frozen=True)
@@ -141,17 +178,28 @@ class Production:
             return running.url if running else None
 
     def answers(self, shown: Shown) -> np.ndarray:
-        """What the live server answers for the shown galleries, (SHOWN, D)."""
+        """What the live server makes of the shown galleries, (SHOWN, D)."""
         url = self._url()
         assert url is not None
         found = [embed_gallery(url, photos) for photos in shown.photos]
         assert [answer.corrupt for answer in found] == [0] * len(found)
         return np.stack([answer.embedding for answer in found])
 
+    def distances(self, shown: Shown) -> np.ndarray:
+        """How far the live server found the nearest codes from the shown queries, in bits, (sources, RESULTS)."""
+        url = self._url()
+        assert url is not None
+        return np.stack([search(url, q.photo, q.source, RESULTS, q.box).distances for q in shown.queries])
+
     def take_cache(self, other: Production) -> Production:
         """Take over the frozen activations, which only save time."""
         shutil.copytree(other.home / "cache" / "frozen", self.home / "cache" / "frozen", dirs_exist_ok=True)
         return self
+
+
+def check_searches(distances: np.ndarray, artifacts: Path, shown: Shown) -> None:
+    """Searches were answered as the evaluation had them, but for a bit that rounding may turn."""
+    assert np.abs(distances - evaluated_distances(artifacts, shown)).max() <= 1
 
 
 def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:

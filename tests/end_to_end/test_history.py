@@ -25,10 +25,11 @@ from end_to_end.production import (
     Shown,
     baseline_of,
     changed,
+    check_searches,
     cosines,
     decision_of,
     run_stages,
-    shown_galleries,
+    shown_photos,
     trained_answers,
 )
 
@@ -41,19 +42,20 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 REFUSED = 255  # what dvc repro makes of any failed stage
 
-SHORT = changed(max_epochs=2)
+SHORT = changed(max_epochs=1)
 BARELY = changed(max_epochs=1, learning_rate=1e-4)
 FULL = PARAMS
 
 
 @dataclass(frozen=True)
 class Step:
-    """What was to be seen after one step: exit code, output, alias, served answers and a copy of the artifacts."""
+    """What was to be seen after one step: exit code, output, alias, served galleries and searches, the artifacts."""
 
     code: int
     output: str
     alias: str | None
     answers: np.ndarray
+    distances: np.ndarray
     artifacts: Path
 
 
@@ -103,7 +105,8 @@ class Project:
         """Look at everything; the artifacts are copied."""
         kept = self.folder.parent / "kept" / name / "artifacts"
         shutil.copytree(self.layout.artifacts, kept)
-        return Step(code, output, self.production.alias(), self.production.answers(shown), kept)
+        live = self.production
+        return Step(code, output, live.alias(), live.answers(shown), live.distances(shown), kept)
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,7 @@ def history(tmp_path_factory: pytest.TempPathFactory, small_world: Path) -> Iter
     project = Project(tmp_path_factory.mktemp("history") / "project", small_world)
     code, output = project.repro(SHORT, "short training")
     assert code == 0, output
-    shown = shown_galleries(project.layout.data, project.layout.path("prepare"))
+    shown = shown_photos(project.layout)
     with project.production.serving():
         steps = {"short": project.note("short", code, output, shown)}
         for name, params in (("barely", BARELY), ("full", FULL), ("short again", SHORT)):
@@ -135,13 +138,14 @@ def history(tmp_path_factory: pytest.TempPathFactory, small_world: Path) -> Iter
         yield History(project, shown, steps)
 
 
-def same(a: np.ndarray, b: np.ndarray) -> bool:
-    return np.allclose(a, b, atol=1e-6)
+def serves_the_same(a: Step, b: Step) -> bool:
+    return np.allclose(a.answers, b.answers, atol=1e-6) and np.array_equal(a.distances, b.distances)
 
 
 def check_serves_its_candidate(history: History, name: str) -> None:
     step = history[name]
     assert cosines(step.answers, trained_answers(step.artifacts, history.shown)).min() > 0.9999
+    check_searches(step.distances, step.artifacts, history.shown)
 
 
 def test_the_first_candidate_is_promoted_on_the_floors(history: History) -> None:
@@ -157,7 +161,7 @@ def test_a_barely_trained_one_is_refused_and_production_stays(history: History) 
     assert "the gate says no, production is untouched" in step.output
     assert "failed to reproduce 'register'" in step.output
     assert "Running stage 'deploy'" not in step.output
-    assert same(step.answers, history["short"].answers)
+    assert serves_the_same(step, history["short"])
 
 
 def test_a_better_one_is_promoted_against_the_first(history: History) -> None:
@@ -165,7 +169,8 @@ def test_a_better_one_is_promoted_against_the_first(history: History) -> None:
     assert (step.code, step.alias, baseline_of(step.artifacts)) == (0, "2", "1"), step.output
     assert decision_of(step.artifacts)["promote"] is True
     check_serves_its_candidate(history, "full")
-    assert not same(step.answers, history["short"].answers)
+    assert not np.allclose(step.answers, history["short"].answers, atol=1e-6)
+    assert not np.array_equal(step.distances, history["short"].distances)
 
 
 def test_back_at_the_first_inputs_the_decision_is_made_afresh_against_the_new_champion(history: History) -> None:
@@ -180,18 +185,18 @@ def test_back_at_the_first_inputs_the_decision_is_made_afresh_against_the_new_ch
     assert (step.code, step.alias) == (REFUSED, "2"), step.output
     assert decision_of(step.artifacts)["promote"] is False
     assert any("tasks/score: candidate" in reason for reason in decision_of(step.artifacts)["reasons"])
-    assert same(step.answers, history["full"].answers)
+    assert serves_the_same(step, history["full"])
 
 
 def test_a_rollback_serves_the_version_before_and_register_does_not_undo_it(history: History) -> None:
     step = history["rollback"]
     assert (step.code, step.alias) == (0, "1"), step.output
-    assert same(step.answers, history["short"].answers)
+    assert serves_the_same(step, history["short"])
     again = history["full again"]
     assert decision_of(again.artifacts)["promote"] is True
     assert "this is version 2 of shoplens-encoder, which was rolled back" in again.output
     assert (again.code, again.alias) == (REFUSED, "1")
-    assert same(again.answers, history["short"].answers)
+    assert serves_the_same(again, history["short"])
     with history.project.production.here():
         assert read_version("shoplens-encoder", "2").rolled_back
 

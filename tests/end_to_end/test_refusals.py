@@ -7,6 +7,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from end_to_end.conftest import Honest
 from end_to_end.production import (
@@ -16,6 +19,7 @@ from end_to_end.production import (
     Production,
     baseline_of,
     changed,
+    check_searches,
     cosines,
     decision_of,
     run_stages,
@@ -64,6 +68,7 @@ def test_an_honest_candidate_is_promoted_and_served_as_trained(honest: Honest) -
     assert baseline_of(artifacts) is None
     assert honest.alias == "1"
     assert cosines(honest.answers, trained_answers(artifacts, honest.shown)).min() > 0.9999
+    check_searches(honest.distances, artifacts, honest.shown)
     assert cosines(honest.answers[:1], honest.answers[1:2])[0] < 0.999, "all galleries have the same embedding"
     honest.check_untouched()
 
@@ -115,11 +120,25 @@ def test_an_encoder_whose_training_was_mostly_skipped_is_refused_against_the_cha
     honest.check_untouched()
 
 
+def mislabel_queries(data: Path) -> None:
+    """Give every photo that is searched with the label of another one, so that no search can find what it should."""
+    labels = pq.read_table(data / "labels.parquet")
+    rng, source = np.random.default_rng(0), np.arange(len(labels))
+    units = [tuple(row.values()) for row in labels.select(["source", "task", "role"]).to_pylist()]
+    for unit in sorted({unit for unit in units if unit[2] == "query"}):
+        own = np.array([i for i, other in enumerate(units) if other == unit])
+        source[own] = rng.permutation(own)
+    place = labels.column_names.index("label")
+    moved = labels.set_column(place, labels.schema.field(place), labels["label"].take(pa.array(source)))
+    pq.write_table(moved, data / "labels.parquet")
+
+
 @pytest.fixture(scope="module")
 def dead_world(tmp_path_factory: pytest.TempPathFactory, honest: Honest) -> Layout:
-    """The small world with stars that no photo shows, prepared."""
+    """The small world with stars that no photo shows and searches for something else than the photos show, prepared."""
     folder = tmp_path_factory.mktemp("dead")
     render_world(folder / "data", PARAMS.world.model_copy(update={"star_signal": 0.0}))
+    mislabel_queries(folder / "data")
     layout = honest.sibling(folder, folder / "data")
     with honest.production.here():
         run_stages(layout, PARAMS, "validate", "prepare")
@@ -128,12 +147,15 @@ def dead_world(tmp_path_factory: pytest.TempPathFactory, honest: Honest) -> Layo
 
 # The same seed makes the champion's very weights, whose baseline is what the champion replaced: nothing.
 @pytest.mark.parametrize(("seed", "baseline"), [(2, "1"), (1, None)], ids=["against the champion", "no baseline"])
-def test_a_world_without_star_signal_is_refused_by_the_floor(
+def test_a_world_without_signal_in_stars_or_searches_is_refused_by_the_floors(
     honest: Honest, dead_world: Layout, seed: int, baseline: str | None
 ) -> None:
     with honest.production.here():
         run_stages(dead_world, changed(seed=seed), "train", *JUDGED)
         assert baseline_of(dead_world.artifacts) == baseline
         check_refused(dead_world, "stars/rps", "chance")
+        decision = check_refused(dead_world, "retrieval/score", "chance")
         check_registration_refuses(dead_world)
+    refused = {rule["name"] for rule in decision["rules"] if rule["status"] not in ("pass", "skipped")}
+    assert refused == {"stars beat chance", "retrieval beats chance"}
     honest.check_untouched()
