@@ -29,6 +29,7 @@ def test_every_key_gives_its_own_row_also_after_reopening(
     assert done == len(calls) == len(set(keys)), "each key is produced once"
     reopened = Segments(folder)
     assert np.array_equal(reopened.gather(reopened.places(keys)), rows_for(keys))
+    assert reopened.gather(reopened.places([])).shape == (0, 2)
     assert sum(fill(reopened, keys, produce, at_once)) == 0
 
 

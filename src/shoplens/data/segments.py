@@ -61,8 +61,8 @@ class Segments:
         return np.array([self._place[key] for key in keys], dtype=np.int64).reshape(-1, 2)
 
     def gather(self, places: np.ndarray) -> np.ndarray:
-        """Rows at addresses, copied into memory: (n, ...)."""
-        first = self._arrays[int(places[0, 0])]
+        """Rows at addresses, copied into memory: (n, ...); of none, as long as the cache holds any row at all."""
+        first = self._arrays[int(places[0, 0]) if len(places) else 0]
         out = np.empty((len(places), *first.shape[1:]), first.dtype)
         for segment in np.unique(places[:, 0]):
             chosen = places[:, 0] == segment

@@ -44,8 +44,14 @@ def checkpoint_path(params: dict[str, Any], inputs: dict[str, str], processes: i
 
 def save_checkpoint(path: Path, progress: Progress, states: dict[str, Any]) -> None:
     """Write progress and the states of modules and optimiser, whole or not at all."""
-    with replacing_file(path) as temporary:  # straight to the disk: a bank of proxies may fill half the memory
-        torch.save({"progress": vars(progress), "states": states}, temporary)
+    saved = {"progress": vars(progress), "states": states}
+    with replacing_file(path) as temporary, temporary.open("wb") as stream:
+        try:
+            torch.save(saved, stream)  # straight to the disk: a bank of proxies may fill half the memory
+        except RuntimeError as error:  # what torch makes of a full disk
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
 
 
 def load_checkpoint(path: Path) -> tuple[Progress, dict[str, Any]] | None:

@@ -37,7 +37,7 @@ class Processes:
         """The sum over processes of an array, on each of them."""
         if self.size == 1:
             return value
-        total = torch.from_numpy(value).to(self.device)
+        total = torch.tensor(value, device=self.device)  # a copy: what is added up stays the caller's
         distributed.all_reduce(total)
         summed: np.ndarray = total.cpu().numpy()
         return summed
