@@ -125,13 +125,13 @@ def _scores(metrics: Mapping[str, Any], sources: Mapping[str, Mapping[str, Any]]
         for suffix, kind in KINDS.items():
             metric = f"retrieval/{name}_{source['metric']}{suffix}"
             found = metric_row(metric, metrics[metric])
-            rows.append(ScoreRow(name, kind, METRICS[source["metric"]], found, source["best_reachable"]))
+            rows.append(ScoreRow(name, kind, METRICS[source["metric"]], found, round(source["best_reachable"], 3)))
     if len(sources) > 1:
         best = np.average(
             [s["best_reachable"] for s in sources.values()], weights=[s["queries"] for s in sources.values()]
         )
         rows += [
-            ScoreRow("all sources", kind, "each its own", metric_row(metric, metrics[metric]), float(best))
+            ScoreRow("all sources", kind, "each its own", metric_row(metric, metrics[metric]), round(float(best), 3))
             for metric, kind in SCORES.items()
         ]
     return rows
