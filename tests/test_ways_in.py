@@ -17,7 +17,7 @@ from shoplens.stages import STAGES
 from shoplens.world.render import render_world
 
 ROOT = Path(__file__).parents[1]
-WORLD = WorldParams(listings=160, seed=3)
+WORLD = WorldParams(listings=160, seed=3, products=40)
 PARAMS = {
     "world": WORLD.model_dump(),
     "train": {
@@ -26,6 +26,8 @@ PARAMS = {
         "embedding_dim": 16,
         "groups": 4,
         "head_width": 8,
+        "batch_photos": 64,
+        "sampled": {"shop_the_look/instance": 18},
         "max_epochs": 1,
         "learning_rate": 0.001,
     },
@@ -41,6 +43,7 @@ POLICY = {
     "bootstrap": True,
     "rules": [
         {"kind": "floor", "name": "served as trained", "metric": "package/served_cosine", "at_least": 0.9999},
+        {"kind": "floor", "name": "searched as trained", "metric": "package/search_wrong", "at_most": 0.0},
         {"kind": "non_inferiority", "name": "stars", "metric": "stars/rps", "margin": 1.0, "min_n": 5},
     ],
 }
@@ -93,6 +96,8 @@ def test_dvc_repro_runs_every_stage_and_serves_the_promoted_version(reproduced: 
     served = json.loads((artifacts / "deploy" / "receipt.json").read_text())
     assert served["version"] == "1"
     assert min(answer["cosine"] for answer in served["answers"].values()) > 0.9999
+    assert {name.split("/")[0] for name in served["searches"]} == {"flashlight", "lens", "shop_the_look"}
+    assert max(found["bits"] for found in served["searches"].values()) == 0
     assert "promot" in (artifacts / "report" / "report.html").read_text().lower()
 
 
