@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import html
+import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,25 @@ def check_registration_refuses(layout: Layout) -> None:
         run_stages(layout, PARAMS, "deploy")
 
 
+def shuffle_labels(data: Path, role: str) -> None:
+    """Give every photo of this role in the image sources the label of another one of its source and task."""
+    labels = pq.read_table(data / "labels.parquet")
+    rng, origin = np.random.default_rng(0), np.arange(len(labels))
+    units = [tuple(row.values()) for row in labels.select(["source", "task", "role"]).to_pylist()]
+    for unit in sorted({unit for unit in units if unit[2] == role}):
+        own = np.array([i for i, other in enumerate(units) if other == unit])
+        origin[own] = rng.permutation(own)
+    place = labels.column_names.index("label")
+    shuffled = labels.set_column(place, labels.schema.field(place), labels["label"].take(pa.array(origin)))
+    (data / "labels.parquet").unlink()  # it may be a link
+    pq.write_table(shuffled, data / "labels.parquet")
+
+
+def refused_by(decision: dict[str, Any]) -> set[str]:
+    """Names of the rules that did not pass."""
+    return {rule["name"] for rule in decision["rules"] if rule["status"] not in ("pass", "skipped")}
+
+
 def test_an_honest_candidate_is_promoted_and_served_as_trained(honest: Honest) -> None:
     artifacts = honest.layout.artifacts
     decision = decision_of(artifacts)
@@ -106,6 +127,23 @@ def test_shuffled_training_labels_are_refused(honest: Honest, tmp_path: Path) ->
     honest.check_untouched()
 
 
+def test_shuffled_labels_of_the_image_sources_are_refused_by_the_rules_on_retrieval_alone(
+    honest: Honest, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(honest.layout.data, data, copy_function=os.link)
+    shuffle_labels(data, "train")
+    layout = honest.sibling(tmp_path, data)
+    with honest.production.here():
+        run_stages(layout, PARAMS, "validate", "prepare", "train", *JUDGED)
+        assert baseline_of(layout.artifacts) == honest.alias
+        check_refused(layout, "retrieval/score", "baseline")
+        decision = check_refused(layout, "retrieval/binary_score", "baseline")
+        assert refused_by(decision) == {"retrieval beats chance", "retrieval not worse", "codes not worse"}
+        check_registration_refuses(layout)
+    honest.check_untouched()
+
+
 def test_an_encoder_whose_training_was_mostly_skipped_is_refused_against_the_champion(
     honest: Honest, tmp_path: Path
 ) -> None:
@@ -120,25 +158,12 @@ def test_an_encoder_whose_training_was_mostly_skipped_is_refused_against_the_cha
     honest.check_untouched()
 
 
-def mislabel_queries(data: Path) -> None:
-    """Give every photo that is searched with the label of another one, so that no search can find what it should."""
-    labels = pq.read_table(data / "labels.parquet")
-    rng, source = np.random.default_rng(0), np.arange(len(labels))
-    units = [tuple(row.values()) for row in labels.select(["source", "task", "role"]).to_pylist()]
-    for unit in sorted({unit for unit in units if unit[2] == "query"}):
-        own = np.array([i for i, other in enumerate(units) if other == unit])
-        source[own] = rng.permutation(own)
-    place = labels.column_names.index("label")
-    moved = labels.set_column(place, labels.schema.field(place), labels["label"].take(pa.array(source)))
-    pq.write_table(moved, data / "labels.parquet")
-
-
 @pytest.fixture(scope="module")
 def dead_world(tmp_path_factory: pytest.TempPathFactory, honest: Honest) -> Layout:
     """The small world with stars that no photo shows and searches for something else than the photos show, prepared."""
     folder = tmp_path_factory.mktemp("dead")
     render_world(folder / "data", PARAMS.world.model_copy(update={"star_signal": 0.0}))
-    mislabel_queries(folder / "data")
+    shuffle_labels(folder / "data", "query")
     layout = honest.sibling(folder, folder / "data")
     with honest.production.here():
         run_stages(layout, PARAMS, "validate", "prepare")
@@ -156,6 +181,5 @@ def test_a_world_without_signal_in_stars_or_searches_is_refused_by_the_floors(
         check_refused(dead_world, "stars/rps", "chance")
         decision = check_refused(dead_world, "retrieval/score", "chance")
         check_registration_refuses(dead_world)
-    refused = {rule["name"] for rule in decision["rules"] if rule["status"] not in ("pass", "skipped")}
-    assert refused == {"stars beat chance", "retrieval beats chance"}
+    assert refused_by(decision) == {"stars beat chance", "retrieval beats chance"}
     honest.check_untouched()
