@@ -20,6 +20,7 @@ SERVED = {
     "version": "7",
     "answers": {"a": {"cosine": 1.0, "used": 3}},
     "rankings": {"sea view": {"scores": 20, "difference": 0.000002}},
+    "searches": {"lens/a": {"bits": 1, "results": 5}},
 }
 
 
@@ -110,6 +111,7 @@ def test_the_summary_of_a_finished_run(finished: Layout) -> None:
         assert part in text
     assert "Ranker   r version 2" in text
     assert "; 1 rankings, scores at most 0.000002 from the training path's" in text
+    assert "; 1 searches, codes at most 1 bits from the training path's" in text
 
 
 def test_the_summary_of_a_run_without_a_ranker_does_not_speak_of_one(finished: Layout) -> None:

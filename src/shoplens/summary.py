@@ -123,7 +123,7 @@ def summary(layout: Layout) -> str:
     if served:
         known = "version" in served
         if known:
-            answered = _answers(served["answers"]) + _rankings(served["rankings"])
+            answered = _answers(served["answers"]) + _rankings(served["rankings"]) + _searches(served["searches"])
             lines.append(f"Served   version {served['version']} by Triton: {answered}")
         else:
             lines.append(f"Served   nothing new: {served['skipped']}")
@@ -137,6 +137,13 @@ def _rankings(rankings: dict[str, dict[str, float]]) -> str:
         return ""
     worst = max(answer["difference"] for answer in rankings.values())
     return f"; {len(rankings)} rankings, scores at most {worst:.6f} from the training path's"
+
+
+def _searches(searches: dict[str, dict[str, int]]) -> str:
+    if not searches:
+        return ""
+    worst = max(answer["bits"] for answer in searches.values())
+    return f"; {len(searches)} searches, codes at most {worst} bits from the training path's"
 
 
 def _answers(answers: dict[str, dict[str, float]]) -> str:
