@@ -9,6 +9,8 @@ mean after the ReLU would say nothing: one photo with a positive activation make
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from torch import Tensor, nn
 
 from shoplens.errors import ShoplensError
@@ -17,18 +19,18 @@ from shoplens.models.softmax_heads import standardised
 SMALLEST_GROUP = 2
 
 
-class Ending(nn.Module):
+class Ending(nn.Module, ABC):
     """Pooled features (N, features) -> activations (N, width) -> embeddings (N, width)."""
 
     width: int
 
+    @abstractmethod
     def activation(self, features: Tensor) -> Tensor:
         """What codes are the sign of."""
-        raise NotImplementedError
 
+    @abstractmethod
     def embedding(self, activation: Tensor) -> Tensor:
         """What everything else uses."""
-        raise NotImplementedError
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, features) -> embeddings (N, width)."""
