@@ -1,17 +1,14 @@
-"""The Kubeflow pipeline: the graph, its compiler and its local run.
+"""The Kubeflow pipeline: the graph, which src/shoplens/kubeflow compiles and runs.
 
 The tasks are the stages of src/shoplens/stages.py, wired as the table says (tests/test_pipeline.py compares), and three
 of the graph's own: fetch brings data and policy, refuse ends a run that the gate stopped, finish runs last in any case.
 """
 
-import argparse
-import os
 import sys
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-from kfp import compiler, dsl
+from kfp import dsl
 
 from components.champion import champion
 from components.deploy import deploy
@@ -30,28 +27,12 @@ from components.register import register
 from components.report import report
 from components.train import train
 from components.validate import validate
-from shoplens.contract.spec import read_spec
-from shoplens.errors import ShoplensError, system_error
-from shoplens.files import canonical_json, write_bytes
-from shoplens.kubeflow import section_text
-from shoplens.local_run import run_graph
-from shoplens.params import Params, read_params
-from shoplens.promotion.policy import read_policy
-from shoplens.stages import Layout
-from shoplens.summary import summary
-
-ROOT = Path(__file__).parent
+from shoplens.files import canonical_json
+from shoplens.kubeflow import command
+from shoplens.kubeflow.component import section_text
+from shoplens.params import Params
 
 DESCRIPTION = "Retrain the encoder, judge it, and promote it if the gate says yes."
-EXAMPLES = """examples:
-  python pipeline.py compile                                 pipeline.yaml, to upload in the Kubeflow UI
-  python pipeline.py compile --params recipes/booking.yaml   the same with a recipe's parameters as defaults
-  python pipeline.py run --data data --out /tmp/run          the whole graph on this machine, on a contract folder
-  python pipeline.py run --data icons --out /tmp/icons --store /tmp/registry
-                                                             the same, against the registry of an earlier run
-
-exit codes of run: 0 promoted; 1 refused, or a stage failed; 2 not started (arguments, files)
-"""
 
 
 def build(params: Params, policy: str) -> Any:
@@ -184,77 +165,9 @@ def _on_gpu(task: Any, accelerator: Any, accelerators: Any) -> Any:
     return task
 
 
-def compile_to(graph: Any, path: Path) -> None:
-    """Write the graph as Kubeflow's YAML; the same graph gives the same bytes."""
-    with TemporaryDirectory() as folder:
-        package = Path(folder) / "pipeline.yaml"
-        compiler.Compiler().compile(graph, str(package))
-        write_bytes(path, package.read_bytes())
-
-
-def run(graph: Any, layout: Layout) -> int:
-    """Run the graph on this machine, print what came of it, and return the exit code."""
-    failure = run_graph(graph, {"source": str(layout.data)}, layout.artifacts.parent)
-    print(summary(layout))
-    if failure and failure.task != "refuse":  # the summary has the reasons of a refusal
-        print(f"\nTask {failure.task} failed: {failure.message}")
-    elif not failure and not (layout.artifacts / "deploy").exists():
-        print(f"\nNothing was promoted, and no task failed: see {layout.artifacts.parent / 'run.log'}")
-        return 1
-    return 1 if failure else 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description="The Kubeflow pipeline.", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--params", type=Path, default=ROOT / "params.yaml", help="parameters or a recipe")
-    shared.add_argument("--policy", type=Path, default=ROOT / "gate.yaml", help="promotion policy")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    compiling = commands.add_parser("compile", parents=[shared], help="write the pipeline for a cluster")
-    compiling.add_argument("--out", type=Path, default=Path("pipeline.yaml"), help="default: pipeline.yaml")
-    running = commands.add_parser("run", parents=[shared], help="run the pipeline on this machine")
-    running.add_argument("--data", type=Path, required=True, help="contract folder, used in place")
-    running.add_argument(
-        "--out", type=Path, required=True, help="folder to write: artifacts/ (a link a stage), run.log, kubeflow/"
-    )
-    running.add_argument(
-        "--store",
-        type=Path,
-        help="registry, live models, caches and checkpoints (default: SHOPLENS_HOME if it is set, else OUT/store)",
-    )
-    return parser
-
-
 def main(argv: list[str] | None = None) -> int:
-    """Parse, check what was given, compile or run; the exit codes are those of --help."""
-    args = _parser().parse_args(argv)
-    try:
-        params = read_params(args.params)
-        read_policy(args.policy)
-        graph = build(params, args.policy.read_bytes().decode())
-        if args.command == "compile":
-            compile_to(graph, args.out)
-            print(f"wrote {args.out}")
-            return 0
-        read_spec(args.data)
-        out = args.out.absolute()
-        store = args.store or os.environ.get("SHOPLENS_HOME") or out / "store"
-        os.environ["SHOPLENS_HOME"] = str(Path(store).absolute())
-        return run(graph, Layout(args.data.absolute(), args.policy, out / "artifacts"))
-    except ShoplensError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; the next run goes on where this one stopped", file=sys.stderr)
-        return 130
-    except OSError as error:
-        readable = system_error(error)
-        if readable is None:
-            raise
-        print(readable, file=sys.stderr)
-        return 2
+    """Compile or run the graph; the exit codes are those of --help."""
+    return command.main(build, Path(__file__).parent, argv)
 
 
 if __name__ == "__main__":

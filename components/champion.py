@@ -12,6 +12,6 @@ def champion(train: dsl.Input[dsl.Model], params: str, out: dsl.Output[dsl.Artif
     Args:
         params: section `register` of params.yaml, as canonical JSON.
     """
-    from shoplens.kubeflow import run_component
+    from shoplens.kubeflow.component import run_component
 
     run_component("champion", locals())

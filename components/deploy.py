@@ -14,6 +14,6 @@ def deploy(
     Args:
         params: section `register` of params.yaml, as canonical JSON.
     """
-    from shoplens.kubeflow import run_component
+    from shoplens.kubeflow.component import run_component
 
     run_component("deploy", locals())

@@ -19,6 +19,6 @@ def embed(
     Args:
         params: section `embed` of params.yaml, as canonical JSON.
     """
-    from shoplens.kubeflow import run_component
+    from shoplens.kubeflow.component import run_component
 
     run_component("embed", locals())

@@ -18,6 +18,6 @@ def evaluate_ranking(
     Args:
         params: section `evaluate-ranking` of params.yaml, as canonical JSON.
     """
-    from shoplens.kubeflow import run_component
+    from shoplens.kubeflow.component import run_component
 
     run_component("evaluate-ranking", locals())

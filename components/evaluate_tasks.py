@@ -20,6 +20,6 @@ def evaluate_tasks(
     Args:
         params: section `evaluate-tasks` of params.yaml, as canonical JSON.
     """
-    from shoplens.kubeflow import run_component
+    from shoplens.kubeflow.component import run_component
 
     run_component("evaluate-tasks", locals())

@@ -24,7 +24,7 @@ def gate(
     from pathlib import Path
 
     from shoplens.files import read_json
-    from shoplens.kubeflow import run_component
+    from shoplens.kubeflow.component import run_component
 
     run_component("gate", locals())
     return (read_json(Path(out.path) / "decision.json")["promote"],)

@@ -20,6 +20,6 @@ def package(
     Args:
         params: section `package` of params.yaml, as canonical JSON.
     """
-    from shoplens.kubeflow import run_component
+    from shoplens.kubeflow.component import run_component
 
     run_component("package", locals())

@@ -25,6 +25,6 @@ def register(
 
     Args:
         params: section `register` of params.yaml, as canonical JSON."""
-    from shoplens.kubeflow import run_component
+    from shoplens.kubeflow.component import run_component
 
     run_component("register", locals())

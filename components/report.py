@@ -20,6 +20,6 @@ def report(
     out: dsl.Output[dsl.Artifact],
 ) -> None:
     """Write the page that a person reads."""
-    from shoplens.kubeflow import run_component
+    from shoplens.kubeflow.component import run_component
 
     run_component("report", locals())

@@ -14,6 +14,6 @@ def train(
     Args:
         params: section `train` of params.yaml, as canonical JSON.
     """
-    from shoplens.kubeflow import run_component
+    from shoplens.kubeflow.component import run_component
 
     run_component("train", locals())

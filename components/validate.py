@@ -12,6 +12,6 @@ def validate(data: dsl.Input[dsl.Dataset], params: str, out: dsl.Output[dsl.Arti
     Args:
         params: section `validate` of params.yaml, as canonical JSON.
     """
-    from shoplens.kubeflow import run_component
+    from shoplens.kubeflow.component import run_component
 
     run_component("validate", locals())

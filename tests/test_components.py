@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-import shoplens.kubeflow
+import shoplens.kubeflow.component
 from shoplens.artifacts import write_artifact
 from shoplens.errors import ShoplensError
 from shoplens.files import canonical_json, write_json
-from shoplens.kubeflow import section_text
+from shoplens.kubeflow.component import section_text
 from shoplens.params import Params
 from shoplens.stages import STAGES, Stage
 
@@ -65,7 +65,7 @@ def test_a_component_runs_its_stage_on_its_inputs(
         calls.append((name, inputs, out, params))
         write_json(out / "decision.json", {"promote": True})
 
-    monkeypatch.setattr(shoplens.kubeflow, "run_stage", run_stage)
+    monkeypatch.setattr(shoplens.kubeflow.component, "run_stage", run_stage)
     given: dict[str, Any] = {name.replace("-", "_"): artifact(tmp_path / "in" / name) for name in stage.inputs}
     params = Params.model_validate({"train": {"seed": 7}, "register": {"model": "mine"}, "evaluate-stars": {"seed": 9}})
     if stage.section:
@@ -86,7 +86,7 @@ def test_the_gate_component_returns_the_verdict_as_a_boolean(
     def run_stage(*_: object) -> None:
         write_json(tmp_path / "out/decision.json", {"promote": verdict, "reasons": ["it's fine"]})
 
-    monkeypatch.setattr(shoplens.kubeflow, "run_stage", run_stage)
+    monkeypatch.setattr(shoplens.kubeflow.component, "run_stage", run_stage)
     [stage] = [stage for stage in STAGES if stage.name == "gate"]
     given = {name.replace("-", "_"): artifact(tmp_path / name) for name in stage.inputs}
     assert function("gate")(**given, out=artifact(tmp_path / "out")) == (verdict,)

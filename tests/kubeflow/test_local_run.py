@@ -7,9 +7,9 @@ import pytest
 from kfp import dsl
 
 from shoplens.errors import ShoplensError
-from shoplens.local_run import Failure, first_failure, run_graph
+from shoplens.kubeflow.local_run import Failure, first_failure, run_graph
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
