@@ -228,7 +228,7 @@ def write_repository(
                 shutil.copyfile(_SOURCES / "encoder.py", version / "model.py")
             continue
         shutil.copyfile(_SOURCES / f"{name}.py", version / "model.py")
-        shutil.copyfile(_SOURCES / "responses.py", version / "responses.py")
+        shutil.copyfile(_SOURCES / "failures.py", version / "failures.py")
         if name != RANKER:
             _add_front(version, description)
     if ranker is not None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pixels  # type: ignore[import-not-found]
 import triton_python_backend_utils as pb_utils
+from failures import fail, refuse  # type: ignore[import-not-found]
 from front import Front  # type: ignore[import-not-found]
-from responses import fail, refuse  # type: ignore[import-not-found]
 
 
 class TritonPythonModel:

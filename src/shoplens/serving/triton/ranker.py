@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import scoring  # type: ignore[import-not-found]
 import triton_python_backend_utils as pb_utils
-from responses import refuse  # type: ignore[import-not-found]
+from failures import refuse  # type: ignore[import-not-found]
 
 
 class TritonPythonModel:
