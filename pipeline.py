@@ -29,13 +29,14 @@ from components.train import train
 from components.validate import validate
 from shoplens.files import canonical_json
 from shoplens.kubeflow import command
+from shoplens.kubeflow.cluster import Cluster
 from shoplens.kubeflow.component import section_text
 from shoplens.params import Params
 
 DESCRIPTION = "Retrain the encoder, judge it, and promote it if the gate says yes."
 
 
-def build(params: Params, policy: str) -> Any:
+def build(params: Params, policy: str, cluster: Cluster) -> Any:
     """The pipeline, with default values from the given parameters and policy text.
 
     Each stage gets its own section of the parameters, so that changing one leaves the cached results of the others.

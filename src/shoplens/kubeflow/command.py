@@ -13,17 +13,19 @@ from typing import Any
 from shoplens.contract.spec import read_spec
 from shoplens.errors import ShoplensError, system_error
 from shoplens.files import write_bytes
+from shoplens.kubeflow.cluster import Cluster, read_cluster
 from shoplens.kubeflow.local_run import run_graph
 from shoplens.params import Params, read_params
 from shoplens.promotion.policy import read_policy
 from shoplens.stages import Layout
 from shoplens.summary import summary
 
-Build = Callable[[Params, str], Any]
-"""Makes the graph from the parameters and the policy's text, which become its default arguments."""
+Build = Callable[[Params, str, Cluster], Any]
+"""Makes the graph from the parameters and the policy's text, which become its default arguments, and cluster.yaml."""
 EXAMPLES = """examples:
-  python pipeline.py compile                                 pipeline.yaml, to upload in the Kubeflow UI
-  python pipeline.py compile --params recipes/booking.yaml   the same with a recipe's parameters as defaults
+  python pipeline.py compile --image reg/shoplens@sha256:... pipeline.yaml, to upload in the Kubeflow UI
+  python pipeline.py compile --params recipes/booking.yaml   the same with a recipe's parameters as defaults, and the
+                                                             image that cluster.yaml names
   python pipeline.py run --data data --out /tmp/run          the whole graph on this machine, on a contract folder
   python pipeline.py run --data icons --out /tmp/icons --store /tmp/registry
                                                              the same, against the registry of an earlier run
@@ -61,9 +63,11 @@ def _parser(root: Path) -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--params", type=Path, default=root / "params.yaml", help="parameters or a recipe")
     shared.add_argument("--policy", type=Path, default=root / "gate.yaml", help="promotion policy")
+    shared.add_argument("--cluster", type=Path, default=root / "cluster.yaml", help="what tasks ask the cluster for")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     compiling = commands.add_parser("compile", parents=[shared], help="write the pipeline for a cluster")
     compiling.add_argument("--out", type=Path, default=Path("pipeline.yaml"), help="default: pipeline.yaml")
+    compiling.add_argument("--image", help="of all tasks, by digest (default: as in cluster.yaml)")
     running = commands.add_parser("run", parents=[shared], help="run the pipeline on this machine")
     running.add_argument("--data", type=Path, required=True, help="contract folder, used in place")
     running.add_argument(
@@ -89,7 +93,11 @@ def main(build: Build, root: Path, argv: list[str] | None = None) -> int:
     try:
         params = read_params(args.params)
         read_policy(args.policy)
-        graph = build(params, args.policy.read_bytes().decode())
+        cluster = read_cluster(args.cluster)
+        if args.command == "compile":
+            cluster = cluster.model_copy(update={"image": args.image or cluster.image})
+            cluster.pinned_image()
+        graph = build(params, args.policy.read_bytes().decode(), cluster)
         if args.command == "compile":
             compile_to(graph, args.out)
             print(f"wrote {args.out}")
