@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import torch
-from contract.builder import write_spec
+from contract.builder import write_rows, write_spec
 from google.protobuf import text_format
 from ranking.tiny_ranker import expected, small_plan, write_ranker
 from serving.tiny import make_photo, training_code, training_path
@@ -39,6 +39,7 @@ from shoplens.serving.examples import (
 )
 from shoplens.serving.live import read_description
 from shoplens.serving.package import package, ranker_examples, ranker_of, wrong_results
+from shoplens.serving.reference import SHOP, id_digests, read_reference
 from shoplens.serving.repository import VARIANTS, signature
 from shoplens.serving.search_bundle import Query, build_search
 from shoplens.serving.trial import try_server
@@ -69,6 +70,11 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         row["sha256"] = hashlib.sha256(content).hexdigest()
     specs = [{"name": name, "tasks": ["object"], "eval": {"task": "object", "metric": "p@1"}} for name in SOURCES]
     write_spec(paths["data"], sources=specs)
+    listed = [
+        {"listing_id": owner, "shop_id": f"shop-{n // 2}", "title": "", "tags": [], "price": 10.0 * n, "country": "fr"}
+        for n, owner in enumerate(photos)
+    ]
+    write_rows(paths["data"], "listings.parquet", listed)
     labels = labelled_photos(paths["data"])
 
     with write_artifact(paths["prepare"], "prepare", {"data": paths["data"]}, {}) as folder:
@@ -96,6 +102,7 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             for path, box in zip(crops.paths, crops.boxes, strict=True)
         ]
         np.save(folder / "candidate_crop_codes.npy", np.stack(codes))
+        np.save(folder / "candidate_crops.npy", np.arange(len(codes), dtype=np.float32)[:, None])
         weights = read_json(paths["train"] / "encoder" / "encoder.json")["weights_digest"]
     paths["evaluate_ranking"] = root / "evaluate-ranking"
     with write_artifact(
@@ -161,6 +168,25 @@ def test_the_package_is_whole_and_its_metrics_measure_it(packaged: Path, stages:
     assert counts["package/parity_cosine"] == 1 + 3 + 5
     assert counts["package/served_cosine"] == 3
     assert counts["package/latency_p95_ms"] == 20
+
+
+def test_a_reference_for_drift_travels_along(packaged: Path, stages: dict[str, Path]) -> None:
+    reference = read_reference(packaged / "reference")
+    assert reference.facts.weights == read_json(stages["train"] / "encoder" / "encoder.json")["weights_digest"]
+    assert reference.facts.trained == 2
+    assert reference.listings["price"].to_pylist() == [10.0, 50.0]  # of the training listings
+    assert reference.listings.column_names == [SHOP, "has_pool", "scene", "price", "stars", "country", "is_new"]
+    held_out = [n for n, split in enumerate(SPLITS) if split != "train"]
+    embeddings = np.load(stages["embed"] / "candidate.npy")
+    np.testing.assert_array_equal(reference.galleries.embeddings, embeddings[held_out])
+    assert reference.galleries.clusters.tolist() == [0, 1, 1, 2]  # of shops 0 (listing 0), 1 (2 and 3) and 2 (4)
+    assert reference.slices["country"].to_pylist() == ["fr"] * 4
+    assert {name: len(cloud.embeddings) for name, cloud in reference.searches.items()} == {"lens": 9, "look": 1}
+    held = pq.read_table(stages["prepare"] / "examples.parquet")
+    crops, _ = crops_of(held)
+    asked = [crops.image_ids[int(row)] for row in reference.searches["lens"].embeddings[:, 0]]
+    assert asked == [f"photo-{seed}" for seed in range(200, 209)]
+    assert reference.known.tolist() == sorted(id_digests([f"listing-{n}" for n in range(len(SPLITS))]).tolist())
 
 
 def test_the_trial_server_leaves_nothing_in_the_package(packaged: Path) -> None:

@@ -28,6 +28,8 @@ from shoplens.serving.examples import (
     write_searches,
 )
 from shoplens.serving.onnx_export import Parity, check_parity, compare, export_onnx
+from shoplens.serving.reference import FOLDER as REFERENCE
+from shoplens.serving.reference import write_reference
 from shoplens.serving.repository import VARIANTS, Description, write_repository
 from shoplens.serving.search_bundle import Query, build_search
 from shoplens.serving.trial import RESULTS, Trial, try_server
@@ -42,7 +44,8 @@ def package(
     """Export the encoder, write both repositories and examples, and try the embedded one.
 
     Writes `encoder.onnx`, `repository/{embedded,gpu}`, `description.json` (transform, dimensions, digests of weights,
-    ranker and search), `examples/` and `metrics.json`: `package/parity_cosine` (photos, ONNX against PyTorch),
+    ranker and search), `examples/`, `reference/` (what `shoplens drift` compares with) and `metrics.json`:
+    `package/parity_cosine` (photos, ONNX against PyTorch),
     `package/served_cosine` (galleries, answers to raw photo bytes against stage embed), both the lowest of n,
     `package/served_code_bits` (the share of the codes' bits that differ from stage embed's) and the latency of gallery
     requests. Where the ranking was learned, the ranker is packaged too, with `package/ranker_difference` (the largest
@@ -72,6 +75,7 @@ def package(
         ranker = ranker_of(evaluate_ranking, weights)
         dim = expected.shape[1]
         search, queries = build_search(folder / "search", data, prepare, embed, width=dim, weights=weights)
+        write_reference(folder / REFERENCE, data=data, prepare=prepare, embed=embed, weights=weights)
         write_models(
             folder,
             bundle.encoder,
@@ -187,7 +191,7 @@ def write_models(
     digests = [digest_folder(bundle) if bundle else None for bundle in (ranker, search)]
     description = Description(size, short_side, dim, ranker=digests[0], search=digests[1], codes=True)
     for variant in VARIANTS:
-        write_repository(folder / "repository" / variant, description, variant, onnx, ranker, search)
+        write_repository(folder / "repository" / variant, description, variant, onnx, ranker, search, weights)
     write_json(folder / "description.json", {"description": asdict(description), "weights": weights})
 
 

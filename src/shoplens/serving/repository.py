@@ -27,6 +27,7 @@ from typing import Any, Literal, get_args
 import shoplens.contract.pixels
 import shoplens.ranking.scoring
 import shoplens.retrieval.index
+import shoplens.serving.request_log
 from shoplens.files import write_json, write_text
 
 Variant = Literal["embedded", "gpu"]
@@ -208,6 +209,7 @@ def write_repository(
     onnx: Path,
     ranker: Path | None = None,
     search: Path | None = None,
+    weights: str = "",
 ) -> None:
     """Write a whole model repository: a folder for each of the description's models.
 
@@ -217,6 +219,7 @@ def write_repository(
         variant: which of the two.
         onnx: the exported encoder.
         ranker, search: the bundles of the ranker and of visual search; the description names their digests.
+        weights: digest of the encoder's weights, which a log of requests names.
     """
     for name in description.models:
         version = root / name / "1"
@@ -230,7 +233,7 @@ def write_repository(
         shutil.copyfile(_SOURCES / f"{name}.py", version / "model.py")
         shutil.copyfile(_SOURCES / "failures.py", version / "failures.py")
         if name != RANKER:
-            _add_front(version, description)
+            _add_front(version, description, weights)
     if ranker is not None:
         version = root / RANKER / "1"
         shutil.copyfile(Path(shoplens.ranking.scoring.__file__), version / "scoring.py")
@@ -241,11 +244,13 @@ def write_repository(
         shutil.copytree(search, version / "index")
 
 
-def _add_front(version: Path, description: Description) -> None:
+def _add_front(version: Path, description: Description, weights: str) -> None:
     """What the models that take photos decode with."""
     shutil.copyfile(_SOURCES / "front.py", version / "front.py")
     shutil.copyfile(Path(shoplens.contract.pixels.__file__), version / "pixels.py")
+    shutil.copyfile(Path(shoplens.serving.request_log.__file__), version / "request_log.py")
     transform = {
+        "weights": weights,
         "size": description.size,
         "short_side": description.short_side,
         "max_batch": description.max_batch,

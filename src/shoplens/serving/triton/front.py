@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pixels  # type: ignore[import-not-found]
+import request_log  # type: ignore[import-not-found]
 import triton_python_backend_utils as pb_utils
 
 OUTPUTS = ("embedding", "activation")
@@ -26,6 +27,7 @@ class Front:
         self.short_side: int | None = transform["short_side"]
         self.max_batch: int = transform["max_batch"]
         self.encoder = "encoder" + args["model_name"].removeprefix(name)
+        self.log = request_log.log_of_environment(transform["weights"], args["model_name"])
 
     def decode(self, content: bytes, box: tuple[float, ...] | None = None) -> np.ndarray:
         """Pixels of one photo, or of the crop that `box` (x0, y0, x1, y1, fractions) cuts out, uint8 [S, S, 3].
@@ -46,6 +48,16 @@ class Front:
             np.concatenate(rows).mean(axis=0, dtype=np.float64).astype(np.float32) for rows in zip(*parts, strict=True)
         )
         return embedding, np.packbits(~(activation <= 0))
+
+    def note(self, kind: str, embedding: np.ndarray, code: np.ndarray) -> None:
+        """Log what was asked, where a log is kept: `gallery`, or `search/SOURCE`."""
+        if self.log is not None:
+            self.log.add(kind, embedding, code)
+
+    def close(self) -> None:
+        """Finish the log."""
+        if self.log is not None:
+            self.log.close()
 
     def _call(self, photos: list[np.ndarray]) -> tuple[np.ndarray, ...]:
         request = pb_utils.InferenceRequest(

@@ -17,6 +17,9 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         self.front = Front(args, "gallery")
 
+    def finalize(self) -> None:
+        self.front.close()
+
     def execute(self, requests: list[Any]) -> list[Any]:
         return [self._answer(request) for request in requests]
 
@@ -34,6 +37,7 @@ class TritonPythonModel:
             embedding, code = self.front.embed(photos)
         except RuntimeError as error:
             return fail(error)
+        self.front.note("gallery", embedding, code)
         return pb_utils.InferenceResponse(
             [
                 pb_utils.Tensor("EMBEDDING", embedding),

@@ -23,6 +23,9 @@ class TritonPythonModel:
         self.front = Front(args, "search")
         self.corpora = index.load_index(Path(args["model_repository"], args["model_version"], "index")).corpora
 
+    def finalize(self) -> None:
+        self.front.close()
+
     def execute(self, requests: list[Any]) -> list[Any]:
         return [self._answer(request) for request in requests]
 
@@ -40,12 +43,13 @@ class TritonPythonModel:
         if not np.isfinite(box).all():
             return refuse(f"the box {box.tolist()} is not four numbers")
         try:
-            _, code = self.front.embed([self.front.decode(content, tuple(box.tolist()))])
+            embedding, code = self.front.embed([self.front.decode(content, tuple(box.tolist()))])
         except pixels.BadPhoto as problem:
             return refuse(f"the photo cannot be used: {problem}")
         except RuntimeError as error:
             return fail(error)
         rows, distances = index.nearest(corpus, code, int(k))
+        self.front.note(f"search/{source.decode()}", embedding, code)
         return pb_utils.InferenceResponse(
             [
                 pb_utils.Tensor("IMAGE_IDS", np.array(corpus.image_ids[rows], object)),
