@@ -5,8 +5,8 @@
     python -m manifests.check my-overlay --crds crds.yaml  one, and its custom resources by a cluster's own schemas
 
 Exit status 1 if there is a problem. Core objects are validated strictly against the schemas of the Kubernetes release
-that the package kubernetes-validate brings (unknown fields are problems). Custom resources have no schema here: without
---crds only references and policy are checked for them, which is said.
+that the package kubernetes-validate brings, custom resources against those in manifests/schemas: an unknown field is a
+problem, and so is a kind without a schema.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import yaml
 Object = dict[str, Any]
 
 OVERLAYS = Path(__file__).parent / "overlays"
+SCHEMAS = Path(__file__).parent / "schemas"
 CORE_GROUPS = {"", "apps", "autoscaling", "batch", "networking.k8s.io", "policy", "rbac.authorization.k8s.io"}
 WORKLOADS = {"Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob", "Pod", "ServingRuntime"}
 SECRETS = {"triton-admin", "mlflow-postgres", "object-storage", "models-storage"}
@@ -262,6 +263,11 @@ def read_crds(path: Path) -> dict[tuple[str, str], Object]:
     return schemas
 
 
+def kept_schemas() -> dict[tuple[str, str], Object]:
+    """The schemas in manifests/schemas, by apiVersion and kind; README.md there says where they are from."""
+    return {key: schema for file in sorted(SCHEMAS.glob("*.yaml")) for key, schema in read_crds(file).items()}
+
+
 def _strict(schema: Any) -> Any:
     """The same schema, in which a field that it does not name is an error: the API server would drop it silently."""
     if isinstance(schema, list):
@@ -306,21 +312,20 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("overlays", nargs="*", type=Path, default=sorted(OVERLAYS.iterdir()), metavar="OVERLAY")
     parser.add_argument("--crds", type=Path, help="YAML of CustomResourceDefinitions to validate custom resources by")
     arguments = parser.parse_args(argv)
-    schemas = read_crds(arguments.crds) if arguments.crds else None
+    schemas = kept_schemas() | (read_crds(arguments.crds) if arguments.crds else {})
     failed = False
     for overlay in arguments.overlays:
         objects = render(overlay)
-        problems = [*core_problems(objects), *reference_problems(objects), *policy_problems(objects)]
-        said = [f"{image}: not built yet (docs/kubernetes.md, Images)" for image in unbuilt(objects)]
-        custom = sorted({found["kind"] for found in objects if group_of(found) not in CORE_GROUPS})
-        if schemas is not None:
-            problems += custom_problems(objects, schemas)
-        elif custom:
-            said.append(f"{', '.join(custom)}: no schema without --crds")
+        problems = [
+            *core_problems(objects),
+            *custom_problems(objects, schemas),
+            *reference_problems(objects),
+            *policy_problems(objects),
+        ]
         for problem in problems:
             print(f"{overlay.name}: PROBLEM {problem}")
-        for note in said:
-            print(f"{overlay.name}: note: {note}")
+        for image in unbuilt(objects):
+            print(f"{overlay.name}: note: {image}: not built yet (docs/kubernetes.md, Images)")
         print(f"{overlay.name}: {len(objects)} objects, {len(problems)} problems")
         failed = failed or bool(problems)
     return 1 if failed else 0

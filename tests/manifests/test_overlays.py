@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import subprocess
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from manifests.base.probe import probe
 from manifests.check import (
     OVERLAYS,
+    SCHEMAS,
     Object,
     core_problems,
     custom_problems,
@@ -22,6 +24,7 @@ from manifests.check import (
 )
 
 Rendered = dict[str, list[Object]]
+Schemas = dict[tuple[str, str], Object]
 NAMES = ["gpu", "kserve", "local"]
 
 
@@ -36,9 +39,14 @@ def container(found: Object) -> Object:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_overlay_has_no_problem(rendered: Rendered, name: str) -> None:
+def test_overlay_has_no_problem(rendered: Rendered, schemas: Schemas, name: str) -> None:
     objects = rendered[name]
-    assert [*core_problems(objects), *reference_problems(objects), *policy_problems(objects)] == []
+    assert [
+        *core_problems(objects),
+        *custom_problems(objects, schemas),
+        *reference_problems(objects),
+        *policy_problems(objects),
+    ] == []
 
 
 def test_there_are_no_other_overlays(rendered: Rendered) -> None:
@@ -177,10 +185,34 @@ def test_custom_resources_are_held_against_the_schemas_that_are_given(tmp_path: 
     assert "no schema for example.com/v2" in custom_problems([{**good, "apiVersion": "example.com/v2"}], schemas)[0]
 
 
+MISSPELT = {
+    "InferenceService": lambda spec: spec["predictor"].update(minReplica=2),
+    "ServingRuntime": lambda spec: spec["containers"][0].update(imagePullPolice="Always"),
+    "PodMonitor": lambda spec: spec["podMetricsEndpoints"][0].update(intervall="15s"),
+    "PrometheusRule": lambda spec: spec["groups"][0]["rules"][0].update(labls={}),
+}
+
+
+@pytest.mark.parametrize("kind", MISSPELT)
+def test_a_misspelt_field_of_a_custom_resource_is_a_problem(rendered: Rendered, schemas: Schemas, kind: str) -> None:
+    found = copy.deepcopy(next(found for objects in rendered.values() for found in objects if found["kind"] == kind))
+    MISSPELT[kind](found["spec"])
+    [problem] = custom_problems([found], schemas)
+    assert problem.startswith(name_of(found)) and "Additional properties are not allowed" in problem
+
+
+def test_each_schema_that_is_kept_names_its_version_and_licence(schemas: Schemas) -> None:
+    said = (SCHEMAS / "README.md").read_text()
+    for _, kind in schemas:
+        [line] = [line for line in said.splitlines() if line.startswith("|") and kind in line]
+        assert re.search(r"\| v\d+\.\d+\.\d+ \| [0-9a-f]{40} \|", line)
+    assert "Apache License" in (SCHEMAS / "LICENSE").read_text()
+
+
 def test_the_command_says_what_is_left_to_do(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(OVERLAYS / "kserve")]) == 0
     said = capsys.readouterr().out
-    assert "shoplens-triton: not built yet" in said and "InferenceService, ServingRuntime: no schema" in said
+    assert "shoplens-triton: not built yet" in said
 
 
 def test_the_command_fails_on_a_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
