@@ -1,20 +1,29 @@
-"""The command line of pipeline.py: compile the graph, or run it on this machine."""
+"""The command line of pipeline.py: compile the graph, run it on this machine, or submit it to a cluster."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import yaml
+
 from shoplens.contract.spec import read_spec
 from shoplens.errors import ShoplensError, system_error
 from shoplens.files import write_bytes
+from shoplens.kubeflow.arguments import parse_arguments
+from shoplens.kubeflow.client import Server, connect, find_token
 from shoplens.kubeflow.cluster import Cluster, read_cluster
 from shoplens.kubeflow.local_run import run_graph
+from shoplens.kubeflow.options import parser
+from shoplens.kubeflow.remote_run import Watch, follow_run, submit_run
+from shoplens.kubeflow.source import read_source
+from shoplens.kubeflow.submission import Submission
 from shoplens.params import Params, read_params
 from shoplens.promotion.policy import read_policy
 from shoplens.stages import Layout
@@ -22,26 +31,16 @@ from shoplens.summary import summary
 
 Build = Callable[[Params, str, Cluster], Any]
 """Makes the graph from the parameters and the policy's text, which become its default arguments, and cluster.yaml."""
-EXAMPLES = """examples:
-  python pipeline.py compile --image reg/shoplens@sha256:... pipeline.yaml, to upload in the Kubeflow UI
-  python pipeline.py compile --params recipes/booking.yaml   the same with a recipe's parameters as defaults, and the
-                                                             image that cluster.yaml names
-  python pipeline.py run --data data --out /tmp/run          the whole graph on this machine, on a contract folder
-  python pipeline.py run --data icons --out /tmp/icons --store /tmp/registry
-                                                             the same, against the registry of an earlier run
-
-exit codes of run: 0 promoted; 1 refused, or a stage failed; 2 not started (arguments, files)
-"""
 
 
-def compile_to(graph: Any, path: Path) -> None:
-    """Write the graph as Kubeflow's YAML; the same graph gives the same bytes."""
+def compiled(graph: Any) -> bytes:
+    """The graph as Kubeflow's YAML; the same graph gives the same bytes."""
     from kfp import compiler
 
     with TemporaryDirectory() as folder:
         package = Path(folder) / "pipeline.yaml"
         compiler.Compiler().compile(graph, str(package))
-        write_bytes(path, package.read_bytes())
+        return package.read_bytes()
 
 
 def run(graph: Any, layout: Layout) -> int:
@@ -56,52 +55,67 @@ def run(graph: Any, layout: Layout) -> int:
     return 1 if failure else 0
 
 
-def _parser(root: Path) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description="The Kubeflow pipeline.", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+def submission_of(package: bytes, args: argparse.Namespace) -> Submission:
+    """What `submit` was asked for, checked as far as this goes without a server.
+
+    Raises:
+        ShoplensError: if a parameter is not the graph's, or the source cannot be read.
+    """
+    spec = next(yaml.safe_load_all(package))
+    fixed = {"source": args.source, "revision": args.revision}
+    arguments = parse_arguments(spec, args.param, fixed)
+    source = read_source(args.source, args.revision)
+    info = spec["pipelineInfo"]
+    return Submission(
+        pipeline=info["name"],
+        description=info.get("description", ""),
+        package=package,
+        arguments={**arguments, "revision": source.commit},
+        source=source,
+        experiment=args.experiment or info["name"],
+        service_account=args.service_account,
     )
-    shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--params", type=Path, default=root / "params.yaml", help="parameters or a recipe")
-    shared.add_argument("--policy", type=Path, default=root / "gate.yaml", help="promotion policy")
-    shared.add_argument("--cluster", type=Path, default=root / "cluster.yaml", help="what tasks ask the cluster for")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    compiling = commands.add_parser("compile", parents=[shared], help="write the pipeline for a cluster")
-    compiling.add_argument("--out", type=Path, default=Path("pipeline.yaml"), help="default: pipeline.yaml")
-    compiling.add_argument("--image", help="of all tasks, by digest (default: as in cluster.yaml)")
-    running = commands.add_parser("run", parents=[shared], help="run the pipeline on this machine")
-    running.add_argument("--data", type=Path, required=True, help="contract folder, used in place")
-    running.add_argument(
-        "--out", type=Path, required=True, help="folder to write: artifacts/ (a link a stage), run.log, kubeflow/"
-    )
-    running.add_argument(
-        "--store",
-        type=Path,
-        help="registry, live models, caches and checkpoints (default: SHOPLENS_HOME if it is set, else OUT/store)",
-    )
-    return parser
+
+
+def _server(args: argparse.Namespace) -> Server:
+    if not args.host:
+        raise ShoplensError("no server: give --host, or set KF_PIPELINES_ENDPOINT")
+    return connect(args.host, args.namespace, find_token(args.token_file), args.ca)
+
+
+def _watch(args: argparse.Namespace) -> Watch:
+    words = ["python", "pipeline.py", "follow", "--host", args.host]
+    for option, value in (("--namespace", args.namespace), ("--token-file", args.token_file), ("--ca", args.ca)):
+        words += [option, str(value)] if value else []
+    return Watch(args.poll, args.timeout, shlex.join(words), args.summary)
 
 
 def main(build: Build, root: Path, argv: list[str] | None = None) -> int:
-    """Parse, check what was given, compile or run; the exit codes are those of --help.
+    """Parse, check what was given, and do it; the exit codes are those of --help.
 
     Args:
         build: makes the graph.
-        root: the folder whose params.yaml and gate.yaml are taken unless others are named.
+        root: the folder whose params.yaml, gate.yaml and cluster.yaml are taken unless others are named.
         argv: arguments; None: those of the process.
     """
-    args = _parser(root).parse_args(argv)
+    args = parser(root).parse_args(argv)
     try:
+        if args.command == "follow":
+            return follow_run(_server(args), args.run, _watch(args))
         params = read_params(args.params)
         read_policy(args.policy)
         cluster = read_cluster(args.cluster)
-        if args.command == "compile":
+        if args.command != "run":
             cluster = cluster.model_copy(update={"image": args.image or cluster.image})
             cluster.pinned_image()
         graph = build(params, args.policy.read_bytes().decode(), cluster)
         if args.command == "compile":
-            compile_to(graph, args.out)
+            write_bytes(args.out, compiled(graph))
             print(f"wrote {args.out}")
             return 0
+        if args.command == "submit":
+            server = _server(args)
+            return submit_run(server, submission_of(compiled(graph), args), args.again, args.wait, _watch(args))
         read_spec(args.data)
         out = args.out.absolute()
         store = args.store or os.environ.get("SHOPLENS_HOME") or out / "store"
@@ -111,7 +125,7 @@ def main(build: Build, root: Path, argv: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted; the next run goes on where this one stopped", file=sys.stderr)
+        print("interrupted; the same command again goes on where this one stopped", file=sys.stderr)
         return 130
     except OSError as error:
         readable = system_error(error)

@@ -19,6 +19,7 @@ from typing import Any, TextIO
 
 from shoplens.errors import ShoplensError
 from shoplens.files import locked
+from shoplens.kubeflow.last_words import last_words
 from shoplens.stages import STAGES
 
 INDENT = "    "  # what kfp puts before each line that a task prints
@@ -81,14 +82,8 @@ def first_failure(log: str) -> Failure | None:
 
 
 def _exception(block: str) -> str:
-    """The message of the last traceback that a task printed: from its exception's name to the end of the output."""
-    lines = [line.removeprefix(INDENT).rstrip() for line in block.splitlines() if line.startswith(INDENT)]
-    starts = [i for i, line in enumerate(lines) if line.startswith("Traceback (most recent call last):")]
-    if not starts:
-        return "\n".join(lines[-5:]).strip()
-    rest = lines[starts[-1] + 1 :]
-    first = next((i for i, line in enumerate(rest) if line and not line.startswith(" ")), 0)
-    return "\n".join(rest[first:]).strip().removeprefix(f"{ShoplensError.__module__}.{ShoplensError.__name__}: ")
+    """What a task said last."""
+    return last_words([line.removeprefix(INDENT) for line in block.splitlines() if line.startswith(INDENT)])
 
 
 def _runs(root: Path) -> set[Path]:

@@ -1,0 +1,84 @@
+"""Follow a run on a cluster to its end: a line for every change of a task, whatever becomes of the connection."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from shoplens.errors import ShoplensError
+from shoplens.kubeflow.client import Missing, Passing, Server, get_run, version_spec
+from shoplens.kubeflow.outcome import FINAL, OPEN, Outcome, Task, is_settled, outcome_of, tasks_of, titles
+from shoplens.progress import say
+
+LONGEST_S = 60.0
+"""The longest pause between two attempts to reach a server that does not answer."""
+PATIENCE = 3
+"""How often an ended run is asked for the ends of its tasks."""
+
+
+class Lost(ShoplensError):
+    """Following ended before the run did; the run goes on."""
+
+
+def follow(server: Server, run_id: str, poll_s: float, timeout_s: float) -> Outcome:
+    """Say what the tasks of a run do until it ends.
+
+    Args:
+        server: where it runs.
+        run_id: its id.
+        poll_s: seconds between two questions.
+        timeout_s: seconds after which to give up.
+
+    Raises:
+        Lost: after `timeout_s`, or if the server does not let the run be seen any more.
+    """
+    deadline = time.monotonic() + timeout_s
+    seen: dict[str, str] = {}
+    names: Mapping[str, str] | None = None
+    lost = ended = 0
+    while True:
+        try:
+            run = get_run(server, run_id)
+            names = names_of(server, run) if names is None else names
+            if lost:
+                say("connected again")
+            lost = 0
+            for line in changes(seen, tasks_of(run, names)):
+                say(line)
+            if run.state in FINAL:
+                ended += 1
+                if is_settled(run, names) or ended > PATIENCE:
+                    return outcome_of(server, run, names)
+        except Passing as failure:
+            if not lost:
+                say(f"{failure}; the run goes on, trying to reach it again")
+            lost += 1
+        except ShoplensError as error:
+            raise Lost(str(error)) from None
+        pause = min(poll_s * 2**lost, max(poll_s, LONGEST_S))
+        if time.monotonic() + pause > deadline:
+            raise Lost(f"not followed any longer after {timeout_s:g} s")
+        time.sleep(pause)
+
+
+def changes(seen: dict[str, str], tasks: list[Task]) -> list[str]:
+    """A line for every task whose state is new; `seen` (id -> state) is brought up to date."""
+    lines = []
+    for task in tasks:
+        if seen.get(task.id) != task.state and task.state in (*FINAL, *OPEN):
+            took = f" after {task.seconds:.0f} s" if task.seconds is not None and task.state in FINAL else ""
+            lines.append(f"{task.title}: {task.state.lower()}{took}")
+        seen[task.id] = task.state
+    return lines
+
+
+def names_of(server: Server, run: Any) -> Mapping[str, str]:
+    """The tasks of the run's graph, from the version that it was started from; none if that was deleted."""
+    version = run.pipeline_version_reference
+    if version is None:
+        return titles(run.pipeline_spec) if run.pipeline_spec else {}
+    try:
+        return titles(version_spec(server, version.pipeline_id, version.pipeline_version_id))
+    except Missing:
+        raise ShoplensError(f"the graph of run {run.run_id} was deleted: look at it in the UI") from None

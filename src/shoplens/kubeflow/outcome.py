@@ -1,0 +1,157 @@
+"""What a run on a cluster has come to, as far as the server tells.
+
+The server lists the nodes of the workflow by name, with state and times. It has fields for a task's error and outputs
+and leaves them empty, so that reasons are read from the log of a task's pod, as long as the cluster keeps that.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Literal
+
+from shoplens.kubeflow.client import Server, pod_log
+from shoplens.kubeflow.last_words import last_words
+
+FINAL = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
+OPEN = ("PENDING", "RUNNING", "PAUSED", "CANCELING")
+DRIVER = "-driver"
+"""Before each task, Kubeflow runs a node of this name's ending that prepares it."""
+REFUSAL, LAST = "refuse", "deploy"
+"""The task that ends a refused run, and the last one of a promoted run."""
+
+Decision = Literal["promoted", "refused", "failed", "open"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task of the graph in a run.
+
+    Attributes:
+        id: of its node.
+        name: in the graph.
+        title: as the UI shows it.
+        state: Kubeflow's word, as RUNNING.
+        start: None before it started.
+        seconds: that it took; None before it ended.
+        children: ids of the nodes below it.
+    """
+
+    id: str
+    name: str
+    title: str
+    state: str
+    start: datetime | None
+    seconds: float | None
+    children: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A task that failed, and what it said; empty if that is not known."""
+
+    task: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run has come to; `open` has not ended."""
+
+    run_id: str
+    name: str
+    state: str
+    decision: Decision
+    failures: tuple[Failure, ...] = ()
+
+
+def titles(spec: Mapping[str, Any]) -> dict[str, str]:
+    """The tasks of a compiled graph that run something: name -> title."""
+    found: dict[str, str] = {}
+    dags = [spec["root"]["dag"], *(c["dag"] for c in spec["components"].values() if "dag" in c)]
+    for dag in dags:
+        for name, task in dag["tasks"].items():
+            if "dag" not in spec["components"][task["componentRef"]["name"]]:
+                found[name] = task.get("taskInfo", {}).get("name") or name
+    return found
+
+
+def tasks_of(run: Any, names: Mapping[str, str]) -> list[Task]:
+    """The tasks of the graph that a run (V2beta1Run) has begun, in the order of their start; those of a loop numbered.
+
+    Args:
+        run: as the server gave it.
+        names: the graph's tasks, name -> title.
+    """
+    by_title = {title: name for name, title in names.items()}
+    found = []
+    for node in _nodes(run):
+        name = by_title.get(node.display_name, node.display_name)
+        if name in names:
+            start = node.start_time if node.start_time and node.start_time.year > 1970 else None
+            ended = start and node.end_time and node.end_time >= start
+            seconds = (node.end_time - start).total_seconds() if ended else None
+            children = tuple(child.pod_name for child in node.child_tasks or [] if child.pod_name)
+            found.append(Task(str(node.task_id), name, names[name], str(node.state), start, seconds, children))
+    found.sort(key=lambda task: (task.start is None, task.start.timestamp() if task.start else 0.0, task.id))
+    alike = Counter(task.name for task in found)
+    number: Counter[str] = Counter()
+    for i, task in enumerate(found):
+        number[task.name] += 1
+        if alike[task.name] > 1:
+            found[i] = replace(task, title=f"{task.title} {number[task.name]}")
+    return found
+
+
+def was_refused(run: Any) -> bool:
+    """Did the gate refuse the candidate of this run? Asked of a run with the details of its tasks."""
+    refusals = (REFUSAL, REFUSAL.capitalize())
+    return any(node.display_name in refusals and node.state == "FAILED" for node in _nodes(run))
+
+
+def is_settled(run: Any, names: Mapping[str, str]) -> bool:
+    """Has the run ended, and have its tasks? The server takes note of a run's end before that of its tasks."""
+    return run.state in FINAL and not any(task.state in OPEN for task in tasks_of(run, names))
+
+
+def outcome_of(server: Server, run: Any, names: Mapping[str, str]) -> Outcome:
+    """What a run (V2beta1Run) has come to, with what its failed tasks said."""
+    tasks = tasks_of(run, names)
+    failures: tuple[Failure, ...] = ()
+    decision: Decision = "failed"
+    if run.state not in FINAL:
+        decision = "open"
+    elif was_refused(run):
+        decision = "refused"
+        failures = tuple(_failure(server, run, task) for task in tasks if task.name == REFUSAL)
+    elif run.state == "SUCCEEDED" and any(task.name == LAST and task.state == "SUCCEEDED" for task in tasks):
+        decision = "promoted"
+    else:
+        failures = tuple(_failure(server, run, task) for task in tasks if task.state == "FAILED")
+        failures += _drivers(run, names)
+    return Outcome(str(run.run_id), str(run.display_name), str(run.state), decision, failures)
+
+
+def _failure(server: Server, run: Any, task: Task) -> Failure:
+    logs = (pod_log(server, run.run_id, _pod(child)) for child in task.children)
+    return Failure(task.title, next((last_words(log.splitlines()) for log in logs if log), ""))
+
+
+def _pod(node: str) -> str:
+    """The pod of the node that runs a task: Argo's name for it, from the workflow's, the template's and a number."""
+    workflow, _, number = node.rpartition("-")
+    return f"{workflow}-system-container-impl-{number}"
+
+
+def _drivers(run: Any, names: Mapping[str, str]) -> tuple[Failure, ...]:
+    """Tasks that failed before they started: their node that prepares them did."""
+    failed = [n.display_name for n in _nodes(run) if n.state == "FAILED" and n.display_name.endswith(DRIVER)]
+    title = {name: names.get(name.removesuffix(DRIVER), name.removesuffix(DRIVER)) for name in failed}
+    return tuple(Failure(title[name], "it could not be started") for name in failed)
+
+
+def _nodes(run: Any) -> Sequence[Any]:
+    details = run.run_details
+    return [node for node in (details.task_details if details else None) or [] if node.display_name]
