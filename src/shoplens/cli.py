@@ -70,6 +70,8 @@ def _parser() -> argparse.ArgumentParser:
                 "photos", nargs="*", type=Path, help="photos of one gallery, to embed with the served model"
             )
             sub.add_argument("--codes", action="store_true", help="print the gallery's binary code, hexadecimal, too")
+        if stage.name == "deploy":
+            _target_argument(sub)
     summary = commands.add_parser("summary", help="what the last run decided, measured and serves")
     _layout_arguments(summary)
     _data_commands(commands.add_parser("data", help="make, check, fetch or import a contract folder"))
@@ -132,6 +134,7 @@ def _parser() -> argparse.ArgumentParser:
     rollback = commands.add_parser("rollback", help="put the previous version back, in the registry and the server")
     rollback.add_argument("--to", help="version to go back to (default: the one that the champion replaced)")
     rollback.add_argument("--params", type=Path, default=PARAMS, help="its section `register` names models and alias")
+    _target_argument(rollback)
     return parser
 
 
@@ -139,6 +142,15 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
+
+
+def _target_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--target",
+        type=Path,
+        metavar="YAML",
+        help="the Triton servers of a cluster instead of this machine's: docs/serving.md (default: SHOPLENS_TARGET)",
+    )
 
 
 def _layout_arguments(parser: argparse.ArgumentParser) -> None:
@@ -332,9 +344,11 @@ def _search(arguments: argparse.Namespace) -> int:
 def _rollback(arguments: argparse.Namespace) -> int:
     from shoplens.promotion.rollback import rollback
     from shoplens.serving.deploy import deploy_version
+    from shoplens.serving.target import choosing
 
     register = read_params(arguments.params).register_
-    version = rollback(register.model, register.ranker, register.alias, arguments.to, deploy_version)
+    with choosing(arguments.target):
+        version = rollback(register.model, register.ranker, register.alias, arguments.to, deploy_version)
     print(f"Version {version} of {register.model} is the champion again and is what the server answers with.")
     return 0
 
@@ -382,6 +396,12 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     stage = BY_NAME[arguments.command]
     inputs = {name: layout.path(name) for name in stage.inputs}
+    if stage.name == "deploy":
+        from shoplens.serving.target import choosing
+
+        with choosing(arguments.target):
+            run_stage(stage.name, inputs, layout.path(stage.name), read_params(arguments.params))
+        return 0
     run_stage(stage.name, inputs, layout.path(stage.name), read_params(arguments.params))
     return 0
 

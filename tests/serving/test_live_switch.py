@@ -207,15 +207,15 @@ def _switch_and_refuse(
     wait_for(lambda: len(loaded_models(url())) == 5, "unloading the refused version")
     assert not list(live.repository().glob("*_v3_*"))
 
-    def wrong_after_the_switch(url: str, folder: Path, slot: str | None = None) -> Answers:
+    def wrong_after_the_switch(url: str, folder: Path, slot: str | None = None, **kind: float) -> Answers:
         if slot is None:
             switched.append((served_by(url), ranked_by(url) == searched_by(url) == "as trained"))
             raise ShoplensError("wrong after the switch")
-        return check_answers(url, folder, slot)
+        return check_answers(url, folder, slot, **kind)
 
     def refused_after_the_switch(package: Path, version: str) -> None:
         with monkeypatch.context() as patch, pytest.raises(ShoplensError, match="wrong after the switch"):
-            patch.setattr("shoplens.serving.deploy.check_answers", wrong_after_the_switch)
+            patch.setattr("shoplens.serving.switch.check_answers", wrong_after_the_switch)
             deploy_version(package, MODEL, version)
 
     switched: list[tuple[list[int], bool]] = []

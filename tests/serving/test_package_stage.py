@@ -37,11 +37,11 @@ from shoplens.serving.examples import (
     read_rankings,
     read_searches,
 )
-from shoplens.serving.live import read_description
 from shoplens.serving.package import package, ranker_examples, ranker_of, wrong_results
 from shoplens.serving.reference import SHOP, id_digests, read_reference
 from shoplens.serving.repository import VARIANTS, signature
 from shoplens.serving.search_bundle import Query, build_search
+from shoplens.serving.slots import read_description
 from shoplens.serving.trial import try_server
 
 PLAN = small_plan()

@@ -13,12 +13,22 @@ from shoplens.errors import ShoplensError
 from shoplens.retrieval.index import WHOLE
 
 Box = tuple[float, float, float, float]
+Headers = Mapping[str, str]
 TIMEOUT_S = 60.0
-LOAD_TIMEOUT_S = 300.0
+LOAD_TIMEOUT_S = 1200.0
+"""TensorRT may build an engine for minutes while a model loads."""
 
 
 class Refused(ShoplensError):
     """The server is well, but the request's content cannot be answered (a corrupt photo, an empty query)."""
+
+
+class Unreachable(ShoplensError):
+    """No server answers at an address, or not in time; it may do so later."""
+
+
+class NotServed(ShoplensError):
+    """The server is well, but has no model of that name or version."""
 
 
 @dataclass(frozen=True)
@@ -189,34 +199,57 @@ def is_live(url: str) -> bool:
         return False
 
 
-def load_model(url: str, name: str) -> None:
+def served_slot(url: str, name: str = "gallery") -> str | None:
+    """The slot that a public name means on a server, such as `v7_1a2b3c4d` (version 7); None if it has no such name.
+
+    Raises:
+        ShoplensError: if no server answers, or the name is no model of a live repository.
+    """
+    try:
+        with _client(url) as client:
+            config = client.get_model_config(name, client_timeout=TIMEOUT_S).config
+    except NotServed:
+        return None
+    steps = [step.model_name for step in config.ensemble_scheduling.step]
+    if len(steps) != 1 or not steps[0].startswith(f"{name}_"):
+        raise ShoplensError(f"the Triton server at {url} has a model {name} that shoplens did not deploy: take it away")
+    return str(steps[0].removeprefix(f"{name}_"))
+
+
+def load_model(url: str, name: str, headers: Headers | None = None) -> None:
     """Load a model of the server's repository, or load it anew if its files have changed.
+
+    Args:
+        url, name: the server and the model.
+        headers: what the server wants from those who may load models, if it wants anything.
 
     Raises:
         ShoplensError: with the server's reason; a model that was loaded before goes on answering.
     """
     with _client(url) as client:
-        client.load_model(name, client_timeout=LOAD_TIMEOUT_S)
+        client.load_model(name, headers=headers, client_timeout=LOAD_TIMEOUT_S)
 
 
-def unload_model(url: str, name: str) -> None:
+def unload_model(url: str, name: str, headers: Headers | None = None) -> None:
     """Begin to unload a model; requests in flight are answered first, and so may be some that come right after.
+
+    Arguments as for `load_model`.
 
     Raises:
         ShoplensError: with the server's reason.
     """
     with _client(url) as client:
-        client.unload_model(name, client_timeout=LOAD_TIMEOUT_S)
+        client.unload_model(name, headers=headers, client_timeout=LOAD_TIMEOUT_S)
 
 
-def loaded_models(url: str) -> list[str]:
-    """The names of the models that a server says are ready, sorted.
+def loaded_models(url: str, headers: Headers | None = None) -> list[str]:
+    """The names of the models that a server says are ready, sorted; `headers` as for `load_model`.
 
     Raises:
         ShoplensError: if no server answers.
     """
     with _client(url) as client:
-        index = client.get_model_repository_index(client_timeout=TIMEOUT_S)
+        index = client.get_model_repository_index(headers=headers, client_timeout=TIMEOUT_S)
     return sorted({model.name for model in index.models if model.state == "READY"})
 
 
@@ -254,11 +287,16 @@ def _client(url: str) -> Iterator[Any]:
     except InferenceServerException as error:
         status = str(error.status() or "").removeprefix("StatusCode.")
         if "unknown model" in error.message():
-            raise ShoplensError(f"the Triton server at {url} does not serve this: {error.message()}") from None
+            raise NotServed(f"the Triton server at {url} does not serve this: {error.message()}") from None
+        if "protocol is restricted" in error.message():
+            raise ShoplensError(
+                f"the Triton server at {url} lets nobody load models who does not know its key ({error.message()}): "
+                "`key` of the target's file says where the key is"
+            ) from None
         if status == "UNAVAILABLE":
-            raise ShoplensError(f"no Triton server answers at {url}: start it with `shoplens serve`") from None
+            raise Unreachable(f"no Triton server answers at {url}: start one (`shoplens serve` does, here)") from None
         if status == "DEADLINE_EXCEEDED":
-            raise ShoplensError(f"the Triton server at {url} did not answer in time") from None
+            raise Unreachable(f"the Triton server at {url} did not answer in time") from None
         if status == "INVALID_ARGUMENT":
             raise Refused(f"the server refused the request: {error.message()}") from None
         raise ShoplensError(f"the Triton server at {url} failed ({status}): {error.message()}") from None

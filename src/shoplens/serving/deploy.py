@@ -1,14 +1,16 @@
 """Stage `deploy`: the registered encoder, its ranker and its search answer, once their answers equal the packaged ones.
 
 With a server running, the new version is loaded beside the old one, asked, and only then given the public names;
-whatever goes wrong before or after, the old version keeps answering.
+whatever goes wrong before or after, the old version keeps answering. Deployed is to the live repository of this
+machine, or to the servers of a target (`serving.target`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,10 @@ from shoplens.errors import ShoplensError
 from shoplens.files import read_json, write_json
 from shoplens.params import RegisterParams
 from shoplens.progress import say
-from shoplens.serving import live
-from shoplens.serving.examples import Answers, check_answers
+from shoplens.serving import live, slots, target
+from shoplens.serving.fleet import Fleet
 from shoplens.serving.server import stop_server
+from shoplens.serving.switch import Place, deploy_package
 
 
 def deploy(*, package: Path, register: Path, out: Path, params: RegisterParams) -> None:
@@ -46,10 +49,10 @@ def _receipt(package: Path, register: Path, params: RegisterParams) -> dict[str,
     if "skipped" in receipt:
         say(f"deploy: nothing was registered ({receipt['skipped']})")
         return {"skipped": receipt["skipped"]}
-    with live.changing():
+    with _changing() as serve:
         _check_chain(package, receipt, params)
-        served = _deploy(package, receipt["model"], receipt["version"])
-    names = live.read_description(package / "description.json").public
+        served = serve(package, receipt["model"], receipt["version"])
+    names = slots.read_description(package / "description.json").public
     checked = {"answers": served.answers, "rankings": served.rankings, "searches": served.searches}
     return {"version": served.version, "models": list(names), **checked}
 
@@ -72,11 +75,12 @@ def _check_chain(package: Path, receipt: dict[str, Any], params: RegisterParams)
             )
 
 
-def deploy_version(package: Path, model: str, version: str) -> live.Live:
+def deploy_version(package: Path, model: str, version: str) -> slots.Live:
     """Serve a package under a registry version; what a rollback calls with a package from the registry.
 
     Does nothing if these models are served under that version already. With a server of `shoplens serve` running it
-    switches there; without one, a temporary server tries the answers. Two calls at once: one waits.
+    switches there; without one, a temporary server tries the answers. A target's servers are switched, every one. Two
+    calls at once: one waits.
 
     Args:
         package: a folder of stage package.
@@ -86,56 +90,33 @@ def deploy_version(package: Path, model: str, version: str) -> live.Live:
     Raises:
         ShoplensError: if the models do not load or answer wrongly; what was served before still is.
     """
-    with live.changing():
-        return _deploy(package, model, version)
+    with _changing() as serve:
+        return serve(package, model, version)
 
 
-def _deploy(package: Path, model: str, version: str) -> live.Live:
-    """`deploy_version` for a caller that holds the lock."""
+@contextlib.contextmanager
+def _changing() -> Iterator[Callable[[Path, str, str], slots.Live]]:
+    """Hold the lock of what is deployed to; what is yielded serves a package, model and version there."""
+    file = target.chosen()
+    if file is None:
+        with live.changing():
+            yield _deploy_here
+        return
+    place = target.place_of(file)
+    say(f"deploy: to the servers of {file}, by {place.store.where}")
+    with place.store.lock():
+        yield partial(deploy_package, place)
+
+
+def _deploy_here(package: Path, model: str, version: str) -> slots.Live:
+    """Serve a package by the live repository of this machine."""
     read_artifact(package, "package")
-    models, before = live.models_digest(package), live.read_live()
+    models, before = slots.models_digest(package), live.read_live()
     if before and (before.model, before.version, before.models) == (model, version, models):
         say(f"deploy: version {version} is served already")
         return before
     with _server() as url:
-        slot = live.publish(package, version, models)
-        answers = _switch(url, version, slot, before)
-        weights = read_json(package / "description.json")["weights"]
-        served = live.Live(model, version, weights, models, answers.galleries, answers.rankings, answers.searches)
-        live.write_live(served)
-        live.unload_others(url, slot)
-        live.remove_stale({slot, before.slot if before else slot})
-    counts = {"galleries": answers.galleries, "rankings": answers.rankings, "searches": answers.searches}
-    checked = " and ".join(f"{len(found)} {name}" for name, found in counts.items() if found)
-    say(f"deploy: version {version} is served ({checked} answered as packaged)")
-    return served
-
-
-def _switch(url: str, version: str, slot: str, before: live.Live | None) -> Answers:
-    """Load a slot, compare its answers, give it the public names and compare again; on any failure take it back."""
-    examples = live.slot_folder(slot) / "examples"
-    try:
-        live.load_slot(url, slot)
-        answers = check_answers(url, examples, slot)
-        live.point(version, slot)
-        live.load_public(url, slot)
-        check_answers(url, examples)
-    except BaseException:
-        with contextlib.suppress(ShoplensError):  # a server that died has nothing to take back; the files follow
-            _take_back(url, slot, before)
-        if before is None or before.slot != slot:
-            live.remove_slot(slot)
-        raise
-    return answers
-
-
-def _take_back(url: str, slot: str, before: live.Live | None) -> None:
-    if before is None:
-        live.unload_others(url, slot)
-        return
-    live.point(before.version, before.slot)
-    live.load_public(url, before.slot)
-    live.unload_others(url, before.slot)
+        return deploy_package(Place(live.store(), Fleet((url,)), "embedded"), package, model, version)
 
 
 @contextlib.contextmanager

@@ -1,9 +1,7 @@
-"""The live model repository, in `home()/serving`: what is served here, and by which process.
+"""The live model repository of this machine, in `home()/serving`: what is served here, and by which process.
 
-repository/gallery, photo, ranker, search     the public names: ensembles that point at one slot
-repository/{encoder,gallery,...}_<slot>       a package's models; a slot is a version and a digest of models
-slots/<slot>/                                 description and examples of that package
-state.json                                    the version that is served (the truth after a restart)
+Beside what `slots` describes:
+
 server.json                                   the process that `shoplens serve` runs, while it runs
 """
 
@@ -11,45 +9,23 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import tempfile
 import time
-from collections.abc import Collection, Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeVar
 
-from shoplens.artifacts import PASSPORT
 from shoplens.errors import ShoplensError
-from shoplens.files import digest_json, locked, read_json, replacing_folder, write_json, write_text
+from shoplens.files import read_json, write_json
 from shoplens.home import home
 from shoplens.progress import say
-from shoplens.serving.client import is_live, load_model, loaded_models, unload_model
-from shoplens.serving.repository import MODELS, PUBLIC, Description, config_text, in_slot, switch_config
+from shoplens.serving import slots
+from shoplens.serving.client import is_live
+from shoplens.serving.fleet import load_public, load_slot
+from shoplens.serving.repository import Description
 from shoplens.serving.server import STOP_TIMEOUT_S, Ports, Server, start_server, stop_server
-
-UNLOAD_TIMEOUT_S = 20.0
-
-
-@dataclass(frozen=True)
-class Live:
-    """What is served: registered model, version, digests of its weights and models, and the answers at its check.
-
-    Ranker and search, where the package has them, are served under the version of their encoder.
-    """
-
-    model: str
-    version: str
-    weights: str
-    models: str
-    answers: dict[str, dict[str, float]]
-    rankings: dict[str, dict[str, float]] = field(default_factory=dict)
-    searches: dict[str, dict[str, float]] = field(default_factory=dict)
-
-    @property
-    def slot(self) -> str:
-        """Where its models lie in the live repository."""
-        return slot_name(self.version, self.models)
+from shoplens.serving.slots import Live
+from shoplens.serving.store import FolderStore
 
 
 @dataclass(frozen=True)
@@ -61,9 +37,6 @@ class Running:
     pid: int
     started: str
     owner: int
-
-
-Record = TypeVar("Record", Live, Running)
 
 
 def folder() -> Path:
@@ -78,15 +51,9 @@ def repository() -> Path:
     return place
 
 
-def models_digest(package: Path) -> str:
-    """What a package serves: its description and models, without its timings and examples, which a rerun changes."""
-    files: dict[str, str] = read_json(package / PASSPORT)["files"]
-    return digest_json({name: file for name, file in files.items() if name.startswith(("description", "repository/"))})
-
-
-def slot_name(version: str, models: str) -> str:
-    """One set of models under one version number: registries may be begun anew, and a version packaged again."""
-    return f"v{version}_{models[:8]}"
+def store() -> FolderStore:
+    """The live folder as what `slots` reads and writes."""
+    return FolderStore(folder())
 
 
 def slot_folder(slot: str) -> Path:
@@ -97,131 +64,18 @@ def slot_folder(slot: str) -> Path:
 @contextlib.contextmanager
 def changing() -> Iterator[None]:
     """Hold the lock of the live folder: one process at a time deploys or starts a server."""
-    with locked(folder() / ".lock", "the live model repository"):
+    with store().lock():
         yield
-
-
-def _read_record(path: Path, kind: type[Record]) -> Record | None:
-    """A record of this folder, or None if there is none.
-
-    Raises:
-        ShoplensError: if it has other fields: it is damaged, or another version of shoplens wrote it.
-    """
-    if not path.exists():
-        return None
-    try:
-        return kind(**read_json(path))
-    except TypeError:
-        raise ShoplensError(
-            f"{path} is not a record that this version of shoplens reads: end `shoplens serve`, delete the file and "
-            "run `shoplens deploy`"
-        ) from None
 
 
 def read_live() -> Live | None:
     """What is served, or None before the first deployment."""
-    return _read_record(folder() / "state.json", Live)
-
-
-def write_live(live: Live) -> None:
-    """Record what is served."""
-    write_json(folder() / "state.json", asdict(live))
-
-
-def publish(package: Path, version: str, models: str) -> str:
-    """Copy a package's embedded repository into the live one, under a slot of its own; the slot is returned.
-
-    Nothing that is served changes.
-    """
-    slot = slot_name(version, models)
-    for name in read_description(package / "description.json").models:
-        with replacing_folder(repository() / in_slot(name, slot)) as temporary:
-            shutil.copytree(package / "repository" / "embedded" / name, temporary, dirs_exist_ok=True)
-    with replacing_folder(slot_folder(slot)) as temporary:
-        shutil.copyfile(package / "description.json", temporary / "description.json")
-        shutil.copytree(package / "examples", temporary / "examples")
-    return slot
-
-
-def remove_stale(keep: Collection[str]) -> None:
-    """Remove all slots but these, also what a killed deployment left; after `unload_others`, which needs the files."""
-    for path in (folder() / "slots").glob("*"):
-        if path.name not in keep:
-            remove_slot(path.name)
-
-
-def remove_slot(slot: str) -> None:
-    """Remove a published package from the disk; a server that has loaded it goes on answering."""
-    for name in MODELS:
-        shutil.rmtree(repository() / in_slot(name, slot), ignore_errors=True)
-    shutil.rmtree(slot_folder(slot), ignore_errors=True)
-
-
-def point(version: str, slot: str) -> None:
-    """Make the public names mean the models of a slot; a server takes it over with `load_public`."""
-    description = described(slot)
-    for name in description.public:
-        (repository() / name / version).mkdir(parents=True, exist_ok=True)
-        write_text(repository() / name / "config.pbtxt", config_text(switch_config(description, name, version, slot)))
+    return slots.read_live(store())
 
 
 def described(slot: str) -> Description:
-    """What a published package says of itself.
-
-    Raises:
-        ShoplensError: as `read_description`.
-    """
-    return read_description(slot_folder(slot) / "description.json")
-
-
-def read_description(path: Path) -> Description:
-    """A package's `description.json`.
-
-    Raises:
-        ShoplensError: if it is missing or of another version of shoplens.
-    """
-    try:
-        return Description(**read_json(path)["description"])
-    except (KeyError, TypeError) as error:
-        raise ShoplensError(f"{path} is not a description that this version of shoplens reads ({error})") from None
-
-
-def load_slot(url: str, slot: str) -> None:
-    """Load a slot's models beside what the server has, the encoder first."""
-    for name in described(slot).models:
-        load_model(url, in_slot(name, slot))
-
-
-def load_public(url: str, slot: str) -> None:
-    """Let a server take over what the public names mean since they point at `slot`.
-
-    A name that the slot does not have is taken away: the ranker of the encoder before would rank by features, and its
-    search compare codes, that this one does not make.
-
-    Raises:
-        ShoplensError: if the server does not take a name, or goes on answering by one that the slot does not have.
-    """
-    served = described(slot).public
-    for name in served:
-        load_model(url, name)
-    for name in set(PUBLIC).difference(served):
-        if name in loaded_models(url):
-            unload_model(url, name)
-        deadline = time.monotonic() + UNLOAD_TIMEOUT_S
-        while name in loaded_models(url):
-            if time.monotonic() > deadline:
-                raise ShoplensError(f"the Triton server at {url} does not unload {name}: end it and deploy again")
-            time.sleep(0.05)
-        # not before: the server does not list what has no folder
-        shutil.rmtree(repository() / name, ignore_errors=True)
-
-
-def unload_others(url: str, slot: str) -> None:
-    """Unload every slot but one, also what a killed deployment left."""
-    keep = {*PUBLIC, *(in_slot(name, slot) for name in MODELS)}
-    for name in reversed(loaded_models(url)):
-        if name not in keep:
-            unload_model(url, name)
+    """What a published package says of itself."""
+    return slots.described(store(), slot)
 
 
 def start_live(live: Live | None, log: Path, ports: Ports | None = None, host: str = "127.0.0.1") -> Server:
@@ -229,9 +83,11 @@ def start_live(live: Live | None, log: Path, ports: Ports | None = None, host: s
     server = start_server(repository(), log, ports, host)
     try:
         if live is not None:
-            point(live.version, live.slot)  # the state is the truth, whatever a killed deployment left
-            load_slot(server.url, live.slot)
-            load_public(server.url, live.slot)
+            description = described(live.slot)
+            slots.point(store(), live.version, live.slot)  # the state is the truth, whatever a killed deployment left
+            load_slot(server.url, description.models, live.slot)
+            load_public(server.url, description.public)
+            slots.remove_names(store(), keep=description.public)
     except BaseException:
         stop_server(server)
         raise
@@ -291,9 +147,13 @@ def running_server() -> Running | None:
     Raises:
         ShoplensError: if its process runs and does not answer.
     """
-    running = _read_record(folder() / "server.json", Running)
-    if running is None:
+    path = folder() / "server.json"
+    if not path.exists():
         return None
+    try:
+        running = Running(**read_json(path))
+    except TypeError:
+        raise slots.unreadable(str(path)) from None
     deadline = time.monotonic() + STOP_TIMEOUT_S
     while _started(running.pid) == running.started:
         if is_live(running.url):
