@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 from contract.builder import build_data
+from stores.mlflow_server import MlflowServer, mlflow_server
+from stores.postgresql import Postgresql, postgresql
+from stores.s3 import S3, s3
 
 
 @pytest.fixture
@@ -21,3 +24,26 @@ def environment_is_left_as_it_was() -> Iterator[None]:
     before = [os.environ.get(name) for name in names]
     yield
     assert [os.environ.get(name) for name in names] == before
+
+
+@pytest.fixture(scope="session")
+def team_database() -> Iterator[Postgresql]:
+    """A real PostgreSQL."""
+    with postgresql() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def team_storage() -> Iterator[S3]:
+    """A fake of S3."""
+    with s3() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def team_mlflow(
+    team_database: Postgresql, team_storage: S3, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MlflowServer]:
+    """A real MLflow server on both."""
+    with mlflow_server(team_database, team_storage, tmp_path_factory.mktemp("mlflow") / "log") as server:
+        yield server

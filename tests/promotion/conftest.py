@@ -1,4 +1,7 @@
-"""Small stage artifacts, made by hand, and a registry of their own for each test (real MLflow on sqlite)."""
+"""Small stage artifacts, made by hand, and a registry of their own for each test.
+
+It is a real MLflow: on sqlite in the home folder, or (`on_every_registry`) a server on PostgreSQL and S3.
+"""
 
 import shutil
 from dataclasses import dataclass, field
@@ -7,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ranking.tiny_ranker import small_plan, write_ranker
+from stores.mlflow_server import MlflowServer
 
 from shoplens.artifacts import write_artifact
 from shoplens.evaluation.outcomes import outcome_rows, read_outcomes, summarise, write_outcomes
@@ -176,14 +180,19 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def registry_home(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty registry of the test's own."""
+def registry_home(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty registry of the test's own: a copy of the empty sqlite store, or a team's server, emptied."""
     folder = tmp_path / "home"
     folder.mkdir()
-    shutil.copy(empty_store, folder / "mlflow.db")
     monkeypatch.setenv("SHOPLENS_HOME", str(folder))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("DVC_EXP_NAME", raising=False)
+    if getattr(request, "param", "sqlite") == "sqlite":
+        shutil.copy(request.getfixturevalue("empty_store"), folder / "mlflow.db")
+        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    else:
+        server: MlflowServer = request.getfixturevalue("team_mlflow")
+        server.empty()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)
     return folder
 
 

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 from ranking.tiny_ranker import expected, small_plan
+from stores.on_every_store import on_every_registry
 
 from shoplens.artifacts import read_artifact, write_artifact
 from shoplens.errors import ShoplensError
@@ -30,6 +31,7 @@ def versions(run, model=None):
     return sorted(int(version.version) for version in found)
 
 
+@on_every_registry
 def test_a_first_model_becomes_champion_with_files_metrics_params_and_lineage(run):
     run.all("A")
     assert receipt(run)["version"] == run.champion == "1"
@@ -55,12 +57,13 @@ def test_metrics_of_sources_are_logged_under_names_that_mlflow_takes(run):
     assert logged["retrieval/score.candidate"] == logged["retrieval/Möbel _ _Co__p_at_1.candidate"] > 0.5
 
 
-def test_the_registered_model_answers_through_mlflow_and_states_its_signature(run, registry_home, monkeypatch):
+@on_every_registry
+def test_the_registered_model_answers_through_mlflow_and_states_its_signature(run, monkeypatch):
     import mlflow
 
     run.all("A")
     # set_tracking_uri also sets this variable, for good; set here, it is put back after the test
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{registry_home / 'mlflow.db'}")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_uri())
     mlflow.set_tracking_uri(None)
     model = mlflow.pyfunc.load_model(f"models:/{run.params.model}@champion")
     pixels = np.ones((2, 3), np.float32)
@@ -94,6 +97,7 @@ def test_the_registered_ranker_scores_through_mlflow(run, registry_home, monkeyp
     np.testing.assert_allclose(scores, [expected(small_plan(1), *row) for row in asked], atol=1e-5)
 
 
+@on_every_registry
 def test_the_aliases_of_encoder_and_ranker_move_together_and_a_second_run_moves_neither(run, capfd):
     run.all("A", ranker=1).all("B", ranker=2)
     assert (run.champion, run.ranker) == ("2", "2")
@@ -161,6 +165,7 @@ def test_the_candidate_is_compared_with_what_it_replaced_once_it_is_champion(run
     assert (run.path("champion") / "encoder" / "encoder.safetensors").read_text() == "A"
 
 
+@on_every_registry
 def test_a_refusal_names_the_numbers_and_leaves_everything_as_it_was(run):
     run.all("A")
     with pytest.raises(ShoplensError) as caught:
@@ -173,6 +178,7 @@ def test_a_refusal_names_the_numbers_and_leaves_everything_as_it_was(run):
     assert (run.champion, versions(run)) == ("1", [1])
 
 
+@on_every_registry
 def test_promoted_refused_promoted_and_back_to_the_first_is_decided_afresh(run):
     run.all("A")
     with pytest.raises(ShoplensError):
@@ -264,6 +270,7 @@ def test_a_report_of_another_decision_is_refused(run):
         run.promote()
 
 
+@on_every_registry
 def test_an_alias_that_somebody_moved_in_between_is_left_to_them(run):
     run.all("A").all("B")
     run.ready("C")
@@ -275,6 +282,7 @@ def test_an_alias_that_somebody_moved_in_between_is_left_to_them(run):
     assert (run.champion, versions(run)) == ("1", [1, 2])
 
 
+@on_every_registry
 def test_move_alias_refuses_when_the_alias_is_not_as_expected(run):
     run.all("A").all("B")
     with pytest.raises(ShoplensError, match="names version 2, not 7"):
@@ -282,6 +290,7 @@ def test_move_alias_refuses_when_the_alias_is_not_as_expected(run):
     assert run.champion == "2"
 
 
+@on_every_registry
 def test_a_run_killed_between_version_and_alias_is_completed_by_the_next(run, monkeypatch):
     run.all("A").ready("B")
     with monkeypatch.context() as patch:
@@ -307,6 +316,7 @@ register(policy=root / "gate.yaml", **inputs, out=root / "register", params=Regi
 """
 
 
+@on_every_registry
 def test_two_registrations_at_once_promote_one_and_refuse_the_other(run, tmp_path):
     run.all("A")
     roots = [type(run)(tmp_path / name).ready(name).root for name in ("B", "C")]

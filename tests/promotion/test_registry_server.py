@@ -1,77 +1,68 @@
-"""The same registration against a real MLflow server, as a team has one."""
-
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
+"""What is particular about a team's registry: a server on PostgreSQL and S3, the database itself, or nobody there."""
 
 import pytest
+from promotion.test_rollback import back
+from stores.mlflow_server import BUCKET
+from stores.ports import free_port
 
 from shoplens.errors import ShoplensError
 from shoplens.promotion.registry import champion_version
-from shoplens.promotion.rollback import rollback
-
-
-def _free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-def _wait(url):
-    for _ in range(240):
-        try:
-            urllib.request.urlopen(f"{url}/health")
-            return
-        except (urllib.error.URLError, ConnectionError):
-            time.sleep(0.5)
-    raise TimeoutError(url)
-
-
-@pytest.fixture
-def server(registry_home, monkeypatch):
-    """A real MLflow server; after `registry_home`, which clears the variable that names it."""
-    folder = registry_home.parent
-    url = f"http://127.0.0.1:{_free_port()}"
-    place = [
-        "--backend-store-uri",
-        f"sqlite:///{folder / 'server.db'}",
-        "--artifacts-destination",
-        folder / "files",
-    ]
-    address = ["--host", "127.0.0.1", "--port", url.rsplit(":", 1)[1], "--workers", "1"]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen([sys.executable, "-m", "mlflow", "server", *place, *address], stdout=log, stderr=log)
-        try:
-            _wait(url)
-            monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
-            yield
-        finally:
-            process.terminate()
-            process.wait()
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("server")
-def test_promotion_idempotence_and_rollback_work_against_a_server(run, registry_home):
-    run.all("A", ranker=1).all("B").all("B")
-    assert (run.champion, run.ranker) == ("2", None)
-    models = (run.params.model, run.params.ranker, run.params.alias)
-    assert rollback(*models, None, lambda _package, _model, _version: None) == "1"
-    assert run.ranker == "1"
-    with pytest.raises(ShoplensError, match="was rolled back"):
-        run.all("B")
+@pytest.mark.parametrize("registry_home", ["postgresql and s3"], indirect=True)
+def test_files_go_to_s3_through_the_server_and_lost_ones_are_named(run, registry_home, team_storage):
+    before = set(team_storage.names(BUCKET))
+    run.all("A")
+    stored = set(team_storage.names(BUCKET)) - before
+    assert {name.split("/artifacts/")[-1] for name in stored} >= {"encoder/encoder.json", "decision.json"}
     assert not (registry_home / "mlartifacts").exists()
+    team_storage.delete(BUCKET, [name for name in stored if "/encoder/" in name])
+    with pytest.raises(ShoplensError, match=r"encoder of version 1 .* restore the registry's artifact store"):
+        run.train("B").compare()
 
 
-def test_a_server_that_does_not_answer_is_named(registry_home, monkeypatch):
+@pytest.mark.slow
+def test_the_database_itself_is_a_registry_once_it_says_where_files_go(run, team_database, team_storage, monkeypatch):
+    from click.testing import CliRunner
+    from mlflow.cli import cli
+
+    team_database.execute("CREATE DATABASE direct")
+    team_storage.create("direct")
+    for name, value in {**team_storage.environment, "PGPASSWORD": team_database.password}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", team_database.uri("direct"))
+    run.ready("A")
+    with pytest.raises(ShoplensError, match="does not say where the files of models go") as caught:
+        run.promote()
+    assert run.champion is None
+    stated = str(caught.value).split("`mlflow ")[1].split("`")[0]
+    done = CliRunner().invoke(cli, stated.replace("BUCKET/FOLDER", "direct/files").split())
+    assert done.exit_code == 0, done.output
+    run.promote().all("B")
+    assert run.champion == "2"
+    assert back(run) == run.champion == "1"
+    assert any(name.endswith("/artifacts/encoder/encoder.json") for name in team_storage.names("direct", "files/"))
+
+
+@pytest.mark.parametrize("kind", ["http", "postgresql+psycopg2"])
+def test_an_address_where_nobody_answers_is_named_without_its_password(registry_home, monkeypatch, kind):
     assert registry_home.is_dir()
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{_free_port()}")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with pytest.raises(ShoplensError, match="the model registry failed"):
+    place = f"127.0.0.1:{free_port()}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"{kind}://anna:secret@{place}/mlflow")
+    with pytest.raises(ShoplensError, match="does not answer: start it, or correct MLFLOW_TRACKING_URI") as caught:
         champion_version("shoplens-encoder", "champion")
+    assert place in str(caught.value)
+    assert "refused" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_database_without_its_driver_is_told_which_one_is_here(registry_home, monkeypatch):
+    assert registry_home.is_dir()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "mysql://anna:secret@db/mlflow")
+    with pytest.raises(ShoplensError, match=r"mysql://anna:\*\*\*@db.*driver .* is not installed .*psycopg2") as caught:
+        champion_version("shoplens-encoder", "champion")
+    assert "secret" not in str(caught.value)
 
 
 def test_an_address_that_mlflow_does_not_know_is_a_clear_error(tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """Rollback: the version before answers again; the one that left stays out until somebody asks for it."""
 
 import pytest
+from stores.on_every_store import on_every_registry
 
 from shoplens.artifacts import digest_of, read_artifact
 from shoplens.errors import ShoplensError
@@ -24,6 +25,7 @@ def back(run, to=None, server=None):
     return rollback(run.params.model, run.params.ranker, run.params.alias, to, server or Server())
 
 
+@on_every_registry
 def test_the_version_before_is_served_from_the_registry_and_named_by_the_alias(run):
     package = digest_of(run.all("A").path("package"))
     run.all("B")
@@ -32,6 +34,7 @@ def test_the_version_before_is_served_from_the_registry_and_named_by_the_alias(r
     assert server.served == [("1", package)]
 
 
+@on_every_registry
 def test_a_version_that_was_rolled_back_is_not_promoted_again_by_itself(run):
     run.all("A").all("B")
     back(run)
@@ -83,6 +86,7 @@ def test_there_must_be_something_to_go_back_to(run):
     assert run.champion == "1"
 
 
+@on_every_registry
 def test_the_ranker_of_the_version_that_comes_back_comes_with_it(run):
     run.all("A", ranker=1).all("B").all("C", ranker=3)
     assert (run.champion, run.ranker) == ("3", "2")
@@ -92,6 +96,7 @@ def test_the_ranker_of_the_version_that_comes_back_comes_with_it(run):
     assert (run.champion, run.ranker) == ("1", "1")
 
 
+@on_every_registry
 def test_a_rollback_killed_between_the_aliases_is_completed_by_the_same_command(run, monkeypatch):
     run.all("A", ranker=1).all("B", ranker=2)
     move = registry.move_alias
