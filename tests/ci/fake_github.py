@@ -1,4 +1,4 @@
-"""A FAKE of GitHub's REST API, on this machine: comments and pull requests in memory, and failures on demand."""
+"""A FAKE of GitHub's REST API, on this machine: comments, pull requests, started workflows, failures on demand."""
 
 from __future__ import annotations
 
@@ -37,6 +37,10 @@ class FakeGitHub:
     failures: list[Failure] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     further: str = ""
+    workflows: dict[str, set[str]] = field(default_factory=dict)
+    """The inputs that each workflow declares."""
+    started: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    """Workflow, branch and inputs of each run."""
 
     def bodies(self, place: str) -> list[str]:
         """The comments on a place: `commits/SHA` or `issues/N`."""
@@ -52,6 +56,13 @@ class FakeGitHub:
         """Carry out a request below /repos/team/shop/."""
         if re.fullmatch(r"commits/\w+/pulls", path):
             return 200, self.pulls
+        started = re.fullmatch(r"actions/workflows/([\w.-]+)/dispatches", path)
+        if started and method == "POST" and started[1] in self.workflows:
+            unknown = sorted(set(body["inputs"]) - self.workflows[started[1]])
+            if unknown:
+                return 422, {"message": f"Unexpected inputs provided: {unknown}"}
+            self.started.append((started[1], body["ref"], body["inputs"]))
+            return 204, None
         place = path.removesuffix("/comments")
         if path.endswith("/comments") and method == "GET":
             return 200, self.comments.get(place, [])
@@ -95,7 +106,7 @@ def fake_github() -> Iterator[FakeGitHub]:
                         following = f"{fake.further or fake.url}{parts.path}?page={number + 1}"
                         headers = {"Link": f'<{fake.url}/x>; rel="last", <{following}>; rel="next"'}
                     found = found[first : first + fake.page]
-                answer = json.dumps(found).encode()
+                answer = b"" if found is None else json.dumps(found).encode()
                 if failure:
                     fake.failures.remove(failure)
                     status, answer = failure.status, failure.body

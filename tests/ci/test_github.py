@@ -1,4 +1,4 @@
-"""One comment, created or updated, at a FAKE of GitHub's API: pages, refusals, failures that pass."""
+"""One comment, created or updated, and workflows started, at a FAKE of GitHub's API: pages, refusals, failures."""
 
 import time
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from ci.fake_github import TOKEN, Failure, FakeGitHub, fake_github
 
 from shoplens.ci import github
 from shoplens.ci.comment import MARKER
-from shoplens.ci.github import Repository, write_comment
+from shoplens.ci.github import Repository, dispatch, write_comment
 from shoplens.errors import ShoplensError
 
 COMMIT = "c" * 40
@@ -78,7 +78,7 @@ def test_the_token_is_not_sent_to_another_host(fake: FakeGitHub) -> None:
     [
         ("GET", 403, "GET .*403 as told: the token may not do this; give the job"),
         ("POST", 403, "POST .*403 as told: the token may not do this; give the job"),
-        ("GET", 404, "404 as told: there is no such repository or commit"),
+        ("GET", 404, "404 as told: there is no such repository, commit or workflow"),
         ("POST", 422, "422 as told: GitHub does not take this request"),
     ],
 )
@@ -145,3 +145,33 @@ def test_a_server_that_is_not_there_or_not_github_is_named(fake: FakeGitHub) -> 
     fake.failures = [Failure("GET", 200, body=b"{}")]
     with pytest.raises(ShoplensError, match="something else than a list"):
         write(fake, "first")
+
+
+def start(fake: FakeGitHub, workflow: str = "retrain.yml", token: str = TOKEN) -> None:
+    dispatch(Repository(fake.url, "team/shop", token), workflow, "main", {"reason": "drift"})
+
+
+def test_a_workflow_is_started_on_a_branch_with_its_inputs(fake: FakeGitHub) -> None:
+    fake.workflows = {"retrain.yml": {"reason"}}
+    start(fake)
+    assert fake.started == [("retrain.yml", "main", {"reason": "drift"})]
+
+
+def test_a_workflow_that_cannot_be_started_is_an_error_with_a_remedy(fake: FakeGitHub) -> None:
+    fake.workflows = {"retrain.yml": set()}
+    with pytest.raises(ShoplensError, match=r"422 Unexpected inputs provided: \['reason'\]"):
+        start(fake)
+    with pytest.raises(ShoplensError, match=r"404 Not Found: .* no such repository, commit or workflow.*actions: write"):
+        start(fake, "other.yml")
+    fake.failures = [Failure("POST", 403)]
+    with pytest.raises(ShoplensError, match=r"may not do this; give the job `permissions: \{actions: write\}`"):
+        start(fake)
+    assert fake.started == []
+
+
+def test_a_workflow_whose_answer_was_lost_is_not_started_again(fake: FakeGitHub) -> None:
+    fake.workflows = {"retrain.yml": {"reason"}}
+    fake.failures = [Failure("POST", 502, done=True)]
+    with pytest.raises(ShoplensError, match=r"502 as told; look under Actions whether retrain\.yml runs"):
+        start(fake)
+    assert len(fake.started) == 1

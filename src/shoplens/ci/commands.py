@@ -8,12 +8,11 @@ from pathlib import Path
 from shoplens.ci.comment import MARKER, comment_text
 from shoplens.ci.commit_lock import commit_lock
 from shoplens.ci.git import git
-from shoplens.ci.github import Repository, write_comment
+from shoplens.ci.github import repository_of_environment, write_comment
 from shoplens.ci.outputs import write_outputs
 from shoplens.ci.plan import Event, plan
 from shoplens.ci.record import RECORD, read_record
 from shoplens.ci.run import finish, read_run
-from shoplens.errors import ShoplensError
 
 ROOT = Path()
 
@@ -55,16 +54,9 @@ def run_comment(artifacts: Path, policy: Path, commit: str, report: str | None) 
     Raises:
         ShoplensError: if a variable is missing, or GitHub refuses.
     """
-    names = ("GITHUB_REPOSITORY", "GITHUB_TOKEN")
-    missing = [name for name in names if not os.environ.get(name)]
-    if missing:
-        raise ShoplensError(
-            f"{' and '.join(missing)} not set: GitHub Actions sets the first, the step passes the second"
-        )
-    name, token = (os.environ[variable] for variable in names)
-    repository = Repository(os.environ.get("GITHUB_API_URL") or "https://api.github.com", name, token)
+    repository = repository_of_environment()
     server, number = os.environ.get("GITHUB_SERVER_URL") or "https://github.com", os.environ.get("GITHUB_RUN_ID")
-    log = f"{server}/{name}/actions/runs/{number}" if number else None
+    log = f"{server}/{repository.name}/actions/runs/{number}" if number else None
     full = git(ROOT, "rev-parse", "--verify", "--end-of-options", f"{commit}^{{commit}}").strip()
     text = comment_text(read_run(artifacts, policy), full, log, report)
     print(write_comment(repository, full, MARKER, text))

@@ -1,4 +1,4 @@
-"""The part of GitHub's REST API that a comment needs: find it, write it, with clear errors and retries.
+"""The part of GitHub's REST API that retraining needs: find and write a comment, start a workflow.
 
 A commit that a pull request brought is talked about there, any other on the commit itself.
 """
@@ -6,6 +6,7 @@ A commit that a pull request brought is talked about there, any other on the com
 from __future__ import annotations
 
 import json
+import os
 import time
 import urllib.error
 import urllib.request
@@ -23,18 +24,19 @@ WAITS_S: tuple[float, ...] = (1.0, 5.0, 25.0)
 LONGEST_WAIT_S = 120.0
 """The longest wait that GitHub may ask for."""
 TIMEOUT_S = 30.0
-PERMISSIONS = "`permissions: {contents: write, pull-requests: write}`"
+COMMENTING = "`permissions: {contents: write, pull-requests: write}`"
+STARTING = "`permissions: {actions: write}`"
 REMEDIES = {
     301: "the repository was renamed or moved; correct GITHUB_REPOSITORY",
     401: "GITHUB_TOKEN is wrong or has expired; in a workflow, pass `github.token`",
-    403: f"the token may not do this; give the job {PERMISSIONS}",
-    404: f"there is no such repository or commit, or the token may not see it; give the job {PERMISSIONS}",
+    403: "the token may not do this; give the job PERMISSIONS",
+    404: "there is no such repository, commit or workflow, or the token may not see it; give the job PERMISSIONS",
 }
 
 
 @dataclass(frozen=True)
 class Repository:
-    """Where comments go: address of the API, owner/name, and the token that may write there."""
+    """A repository on GitHub: address of the API, owner/name, and the token that may write there."""
 
     api: str
     name: str
@@ -61,6 +63,42 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 _OPENER = urllib.request.build_opener(_NoRedirect)
+
+
+def repository_of_environment() -> Repository:
+    """The repository that GitHub's own variables name: GITHUB_REPOSITORY, GITHUB_API_URL; GITHUB_TOKEN is the leave.
+
+    Raises:
+        ShoplensError: if a variable is missing.
+    """
+    missing = [name for name in ("GITHUB_REPOSITORY", "GITHUB_TOKEN") if not os.environ.get(name)]
+    if missing:
+        raise ShoplensError(
+            f"{' and '.join(missing)} not set: GitHub Actions sets the first, the step passes the second"
+        )
+    api = os.environ.get("GITHUB_API_URL") or "https://api.github.com"
+    return Repository(api, os.environ["GITHUB_REPOSITORY"], os.environ["GITHUB_TOKEN"])
+
+
+def dispatch(repository: Repository, workflow: str, branch: str, inputs: Mapping[str, str]) -> None:
+    """Start a workflow that has the trigger `workflow_dispatch`.
+
+    It is asked for once: an answer that was lost may have started it.
+
+    Args:
+        repository: its token needs the permission `actions: write`.
+        workflow: its file's name.
+        branch: to run it on.
+        inputs: those that the workflow declares.
+
+    Raises:
+        ShoplensError: if GitHub refuses, or it is not known whether it did what was asked.
+    """
+    url = repository.url(f"actions/workflows/{workflow}/dispatches")
+    try:
+        _call(repository, "POST", url, {"ref": branch, "inputs": dict(inputs)}, permissions=STARTING)
+    except Passing as failure:
+        raise ShoplensError(f"{failure}; look under Actions whether {workflow} runs before you try again") from None
 
 
 def write_comment(repository: Repository, commit: str, marker: str, text: str) -> str:
@@ -130,8 +168,10 @@ def _address(comment: Any) -> str:
     return str(comment["html_url"])
 
 
-def _call(repository: Repository, method: str, url: str, body: Any = None) -> tuple[Any, Mapping[str, str]]:
-    """One request; the answer's JSON and headers."""
+def _call(
+    repository: Repository, method: str, url: str, body: Any = None, permissions: str = COMMENTING
+) -> tuple[Any, Mapping[str, str]]:
+    """One request, which takes `permissions`; the answer's JSON (null for an empty one) and headers."""
     headers = {
         "Accept": "application/vnd.github+json",
         "Authorization": f"Bearer {repository.token}",
@@ -142,16 +182,16 @@ def _call(repository: Repository, method: str, url: str, body: Any = None) -> tu
     try:
         request = urllib.request.Request(url, data=data, headers=headers, method=method)
         with _OPENER.open(request, timeout=TIMEOUT_S) as answer:
-            return json.loads(answer.read()), answer.headers
+            return json.loads(answer.read() or b"null"), answer.headers
     except urllib.error.HTTPError as error:
-        raise _failure(method, url, error) from None
+        raise _failure(method, url, error, permissions) from None
     except (urllib.error.URLError, HTTPException, OSError) as error:
         raise Passing(f"{method} {url}: {getattr(error, 'reason', error)}", None) from None
     except ValueError as error:
         raise ShoplensError(f"{method} {url} answered no JSON ({error}): is GITHUB_API_URL right?") from None
 
 
-def _failure(method: str, url: str, error: urllib.error.HTTPError) -> Exception:
+def _failure(method: str, url: str, error: urllib.error.HTTPError, permissions: str) -> Exception:
     """What a refusal means: to wait, or what to mend."""
     with error:
         try:
@@ -167,4 +207,5 @@ def _failure(method: str, url: str, error: urllib.error.HTTPError) -> Exception:
             float(after) if after.isdecimal() else max(0.0, float(reset) - time.time()) if reset.isdecimal() else None
         )
         return Passing(words, wait)
-    return ShoplensError(f"{words}: {REMEDIES.get(error.code, 'GitHub does not take this request')}")
+    remedy = REMEDIES.get(error.code, "GitHub does not take this request").replace("PERMISSIONS", permissions)
+    return ShoplensError(f"{words}: {remedy}")
