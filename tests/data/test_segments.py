@@ -62,3 +62,11 @@ def test_room_is_made_by_the_folders_used_least_recently(tmp_path: Path) -> None
         os.utime(folder, (1000 - age, 1000 - age))
     make_room(tmp_path, tmp_path / "old", bound_bytes=2500)
     assert sorted(f.name for f in tmp_path.iterdir()) == ["new", "old"]
+
+
+def test_room_is_made_while_other_processes_rename_their_files(tmp_path: Path) -> None:
+    """A file that is listed and gone when it is measured: here a link to nothing, there a temporary name."""
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used" / ".000000.npy.temporary").symlink_to(tmp_path / "renamed")
+    make_room(tmp_path, tmp_path / "used", bound_bytes=0)
+    assert (tmp_path / "used").is_dir()

@@ -7,6 +7,7 @@ folders not used for longest make room when the bound is reached.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import shutil
@@ -95,11 +96,27 @@ def fill(
 def make_room(root: Path, keep: Path, bound_bytes: int) -> None:
     """Remove the folders below `root` that were not used for longest until the rest fits; `keep` always stays."""
     folders = [f for f in root.iterdir() if f.is_dir()] if root.is_dir() else []
-    sizes = {f: sum(p.stat().st_size for p in f.rglob("*") if p.is_file()) for f in folders}
+    sizes, used = {f: _bytes_in(f) for f in folders}, {f: _last_use(f) for f in folders}
     total = sum(sizes.values())
-    for folder in sorted(folders, key=lambda f: f.stat().st_mtime):
+    for folder in sorted(folders, key=lambda f: used[f]):
         if total <= bound_bytes:
             return
         if folder != keep:
             shutil.rmtree(folder, ignore_errors=True)
             total -= sizes[folder]
+
+
+def _bytes_in(folder: Path) -> int:
+    """The size of all files; other processes may be adding some and removing others."""
+    total = 0
+    for root, _, files in os.walk(folder):
+        for name in files:
+            with contextlib.suppress(FileNotFoundError):
+                total += (Path(root) / name).stat().st_size
+    return total
+
+
+def _last_use(folder: Path) -> float:
+    with contextlib.suppress(FileNotFoundError):
+        return folder.stat().st_mtime
+    return 0.0
