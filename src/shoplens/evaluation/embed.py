@@ -7,9 +7,9 @@ of its photos' mean activation (models.embedding).
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -126,6 +126,71 @@ def codes_of(activations: np.ndarray) -> np.ndarray:
     return pack_codes(np.nan_to_num(activations, nan=1.0))
 
 
+def check_inputs(inputs: Mapping[str, Path]) -> Mapping[str, Any]:
+    """See that all inputs were made from each other; the parameters that the candidate was trained with.
+
+    Raises:
+        ShoplensError: if one was made from another data folder, split or candidate.
+    """
+    data, prepare, train = inputs["data"], inputs["prepare"], inputs["train"]
+    read_artifact(prepare, "prepare", {"data": data})
+    trained = read_artifact(train, "train", {"data": data, "prepare": prepare})
+    read_artifact(inputs["champion"], "champion", {"train": train})
+    return trained.params
+
+
+def evaluated_crops(prepare: Path) -> Crops | None:
+    """The queries' and corpora's crops of all image sources; None for data without any."""
+    examples = read_examples(prepare)
+    return None if examples is None else crops_of(examples.filter(pc.is_in(examples["role"], EVALUATION)))[0]
+
+
+def write_embeddings(
+    folder: Path,
+    inputs: Mapping[str, Path],
+    galleries: Galleries,
+    crops: Crops | None,
+    pretrained: str,
+    params: EmbedParams,
+) -> None:
+    """Write what stage embed is of some listings and crops: all of them, or a shard's (embed_shards).
+
+    Args:
+        folder: exists.
+        inputs: the stage's.
+        galleries, crops: what is embedded; no file of crops is written for None.
+        pretrained: where the reference's weights are from, as in section train.
+        params: the stage's.
+    """
+    keep_freed_pages()
+    store, train, champion = PhotoStore(inputs["data"]), inputs["train"], inputs["champion"]
+    config = load_bundle(train / "encoder").config.encoder
+    models = {"candidate": load_bundle(train / "encoder").encoder}
+    if read_json(champion / "champion.json")["version"] is not None:
+        models["baseline"] = load_bundle(champion / "encoder").encoder
+    models["reference"] = reference_encoder(config, pretrained, "projection")
+    for name, encoder in models.items():
+        rows = Embedder(encoder, store, name, params.cache_gib).galleries(galleries)
+        np.save(folder / f"{name}.npy", rows[:, 0])
+        np.save(folder / f"{name}_codes.npy", codes_of(rows[:, 1]))
+    if crops is not None:
+        searching = {**models, "reference": reference_encoder(config, pretrained, "layer_norm")}
+        for name, encoder in searching.items():
+            rows = Embedder(encoder, store, name, params.cache_gib).crops(crops)
+            np.save(folder / f"{name}_crops.npy", rows[:, 0])
+            np.save(folder / f"{name}_crop_codes.npy", codes_of(rows[:, 1]))
+        boxes = {key: pa.array(crops.boxes[:, i], from_pandas=True) for i, key in enumerate(BOX)}
+        image_ids = pa.array(crops.image_ids.tolist(), pa.string())
+        pq.write_table(pa.table({"image_id": image_ids, **boxes}), folder / "crops.parquet")
+    listings = {
+        "listing_id": pa.array(galleries.listing_ids.tolist(), pa.string()),
+        "split": pa.array(galleries.split.tolist(), pa.string()),
+        "photos": pa.array(galleries.counts, pa.int64()),
+    }
+    pq.write_table(pa.table(listings), folder / "listings.parquet")
+    write_json(folder / "embed.json", {name: weights_digest(encoder) for name, encoder in models.items()})
+
+
 def embed(*, data: Path, prepare: Path, train: Path, champion: Path, out: Path, params: EmbedParams) -> None:
     """Write embeddings and codes of each model, a row a listing or crop.
 
@@ -136,37 +201,7 @@ def embed(*, data: Path, prepare: Path, train: Path, champion: Path, out: Path, 
     Raises:
         ShoplensError: if an input was made from another data folder, split or candidate.
     """
-    read_artifact(prepare, "prepare", {"data": data})
-    trained = read_artifact(train, "train", {"data": data, "prepare": prepare})
-    read_artifact(champion, "champion", {"train": train})
-    keep_freed_pages()
-    galleries, examples = read_galleries(prepare), read_examples(prepare)
-    crops = None if examples is None else crops_of(examples.filter(pc.is_in(examples["role"], EVALUATION)))[0]
-    store = PhotoStore(data)
     inputs = {"data": data, "prepare": prepare, "train": train, "champion": champion}
+    pretrained = str(check_inputs(inputs)["pretrained"])
     with write_artifact(out, "embed", inputs, params.model_dump()) as folder:
-        config, pretrained = load_bundle(train / "encoder").config.encoder, str(trained.params["pretrained"])
-        models = {"candidate": load_bundle(train / "encoder").encoder}
-        if read_json(champion / "champion.json")["version"] is not None:
-            models["baseline"] = load_bundle(champion / "encoder").encoder
-        models["reference"] = reference_encoder(config, pretrained, "projection")
-        for name, encoder in models.items():
-            rows = Embedder(encoder, store, name, params.cache_gib).galleries(galleries)
-            np.save(folder / f"{name}.npy", rows[:, 0])
-            np.save(folder / f"{name}_codes.npy", codes_of(rows[:, 1]))
-        if crops is not None:
-            searching = {**models, "reference": reference_encoder(config, pretrained, "layer_norm")}
-            for name, encoder in searching.items():
-                rows = Embedder(encoder, store, name, params.cache_gib).crops(crops)
-                np.save(folder / f"{name}_crops.npy", rows[:, 0])
-                np.save(folder / f"{name}_crop_codes.npy", codes_of(rows[:, 1]))
-            boxes = {key: pa.array(crops.boxes[:, i], from_pandas=True) for i, key in enumerate(BOX)}
-            image_ids = pa.array(crops.image_ids.tolist(), pa.string())
-            pq.write_table(pa.table({"image_id": image_ids, **boxes}), folder / "crops.parquet")
-        listings = {
-            "listing_id": pa.array(galleries.listing_ids.tolist(), pa.string()),
-            "split": pa.array(galleries.split.tolist(), pa.string()),
-            "photos": pa.array(galleries.counts, pa.int64()),
-        }
-        pq.write_table(pa.table(listings), folder / "listings.parquet")
-        write_json(folder / "embed.json", {name: weights_digest(encoder) for name, encoder in models.items()})
+        write_embeddings(folder, inputs, read_galleries(prepare), evaluated_crops(prepare), pretrained, params)
