@@ -84,6 +84,13 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     for name, port in (("grpc", 8001), ("http", 8000), ("metrics", 8002)):
         serve.add_argument(f"--{name}-port", type=int, default=port, help=f"0 takes a free one (default: {port})")
+    serve.add_argument(
+        "--request-log",
+        type=_positive_or_zero,
+        default=64,
+        metavar="MIB",
+        help="keep embeddings of the latest requests, which `shoplens drift` reads; 0: none (default: 64)",
+    )
 
     rank = commands.add_parser(
         "rank",
@@ -151,6 +158,10 @@ def _target_argument(parser: argparse.ArgumentParser) -> None:
         metavar="YAML",
         help="the Triton servers of a cluster instead of this machine's: docs/serving.md (default: SHOPLENS_TARGET)",
     )
+
+
+def _positive_or_zero(text: str) -> int:
+    return 0 if text == "0" else _positive(text)
 
 
 def _layout_arguments(parser: argparse.ArgumentParser) -> None:
@@ -231,6 +242,9 @@ def _ci_commands(parser: argparse.ArgumentParser) -> None:
     for reading in (finish, comment):
         reading.add_argument("--artifacts", type=Path, default=Path("artifacts"), help="default: artifacts")
         reading.add_argument("--policy", type=Path, default=Path("gate.yaml"), help="default: gate.yaml")
+        reading.add_argument(
+            "--summary", type=Path, metavar="FILE", help="of a run on a cluster, as pipeline.py submit wrote it"
+        )
 
 
 def _ci(arguments: argparse.Namespace) -> int:
@@ -239,10 +253,12 @@ def _ci(arguments: argparse.Namespace) -> int:
     if arguments.ci_command == "plan":
         return commands.run_plan(arguments.event, arguments.base, arguments.head, arguments.last)
     if arguments.ci_command == "finish":
-        return commands.run_finish(arguments.artifacts, arguments.policy)
+        return commands.run_finish(arguments.artifacts, arguments.policy, arguments.summary)
     if arguments.ci_command == "commit-lock":
         return commands.run_commit_lock(arguments.branch, arguments.attempts)
-    return commands.run_comment(arguments.artifacts, arguments.policy, arguments.commit, arguments.report)
+    return commands.run_comment(
+        arguments.artifacts, arguments.policy, arguments.summary, arguments.commit, arguments.report
+    )
 
 
 def _data(arguments: argparse.Namespace) -> int:
@@ -365,7 +381,7 @@ def run(arguments: argparse.Namespace) -> int:
         from shoplens.serving.serve import serve
 
         ports = {"http": arguments.http_port, "grpc": arguments.grpc_port, "metrics": arguments.metrics_port}
-        serve(**ports, host=arguments.host)
+        serve(**ports, host=arguments.host, request_log_mib=arguments.request_log)
         return 0
     if arguments.command == "rank":
         return _rank(arguments)

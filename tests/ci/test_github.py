@@ -161,7 +161,7 @@ def test_a_workflow_that_cannot_be_started_is_an_error_with_a_remedy(fake: FakeG
     fake.workflows = {"retrain.yml": set()}
     with pytest.raises(ShoplensError, match=r"422 Unexpected inputs provided: \['reason'\]"):
         start(fake)
-    with pytest.raises(ShoplensError, match=r"404 Not Found: .* no such repository, commit or workflow.*actions: write"):
+    with pytest.raises(ShoplensError, match=r"404 Not Found: .* no such repository, commit or workflow.*: write"):
         start(fake, "other.yml")
     fake.failures = [Failure("POST", 403)]
     with pytest.raises(ShoplensError, match=r"may not do this; give the job `permissions: \{actions: write\}`"):

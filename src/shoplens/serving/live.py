@@ -3,6 +3,7 @@
 Beside what `slots` describes:
 
 server.json                                   the process that `shoplens serve` runs, while it runs
+requests/                                     what it was asked: embeddings, as many as a bound allows
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import contextlib
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -42,6 +43,11 @@ class Running:
 def folder() -> Path:
     """The live folder."""
     return home() / "serving"
+
+
+def request_log() -> Path:
+    """The folder in which `shoplens serve` logs what it is asked (`request_log`)."""
+    return folder() / "requests"
 
 
 def repository() -> Path:
@@ -78,9 +84,15 @@ def described(slot: str) -> Description:
     return slots.described(store(), slot)
 
 
-def start_live(live: Live | None, log: Path, ports: Ports | None = None, host: str = "127.0.0.1") -> Server:
-    """Start a server on the live repository, with the served version loaded if there is one."""
-    server = start_server(repository(), log, ports, host)
+def start_live(
+    live: Live | None,
+    log: Path,
+    ports: Ports | None = None,
+    host: str = "127.0.0.1",
+    variables: Mapping[str, str] | None = None,
+) -> Server:
+    """Start a server on the live repository, with the served version loaded if there is one; see `start_server`."""
+    server = start_server(repository(), log, ports, host, variables)
     try:
         if live is not None:
             description = described(live.slot)

@@ -15,12 +15,20 @@ from shoplens.progress import say
 from shoplens.serving import live
 from shoplens.serving.client import GalleryAnswer, Refused, embed_gallery, embed_photo
 from shoplens.serving.examples import check_answers
+from shoplens.serving.request_log import BOUND_MIB, BOUND_VARIABLE, FOLDER_VARIABLE
 from shoplens.serving.server import Ports, Server, dead_workers, stop_server
 
 CANARY_S = 5.0
 
 
-def serve(*, http: int = 8000, grpc: int = 8001, metrics: int = 8002, host: str = "127.0.0.1") -> None:
+def serve(
+    *,
+    http: int = 8000,
+    grpc: int = 8001,
+    metrics: int = 8002,
+    host: str = "127.0.0.1",
+    request_log_mib: float = BOUND_MIB,
+) -> None:
     """Serve what is deployed until SIGINT or SIGTERM; deployments switch versions in this server.
 
     Every few seconds a canary request compares an answer's values: a worker that died leaves Triton saying READY. A
@@ -29,6 +37,7 @@ def serve(*, http: int = 8000, grpc: int = 8001, metrics: int = 8002, host: str 
     Args:
         http, grpc, metrics: the ports, 0 for any free one.
         host: the address to listen on.
+        request_log_mib: bound of the log of requests that drift is measured on (docs/drift.md); 0: none is kept.
 
     Raises:
         ShoplensError: if nothing is deployed, a server runs already, a port is taken, or a restart fails.
@@ -44,7 +53,7 @@ def serve(*, http: int = 8000, grpc: int = 8001, metrics: int = 8002, host: str 
                     f"a server is running already (process {running.pid}, {running.url}): end `shoplens serve`, "
                     f"process {running.owner}, first"
                 )
-            server = _start(Ports(http, grpc, metrics), host)
+            server = _start(Ports(http, grpc, metrics), host, request_log_mib)
         misses = 0
         while not stop.wait(CANARY_S):
             problem = trouble(server)
@@ -55,7 +64,7 @@ def serve(*, http: int = 8000, grpc: int = 8001, metrics: int = 8002, host: str 
                     if problem:
                         say(f"serve: {problem}; starting the server anew")
                         stop_server(server)
-                        server = _start(server.ports, host)
+                        server = _start(server.ports, host, request_log_mib)
                 misses = 0
         say("serve: stopping")
     finally:
@@ -80,9 +89,11 @@ def trouble(server: Server) -> str | None:
     return None
 
 
-def _start(ports: Ports, host: str) -> Server:
+def _start(ports: Ports, host: str, request_log_mib: float) -> Server:
     current = live.deployed()
-    server = live.start_live(current, live.folder() / "server.log", ports, host)
+    logging = {FOLDER_VARIABLE: str(live.request_log()), BOUND_VARIABLE: str(request_log_mib)}
+    variables = logging if request_log_mib else None
+    server = live.start_live(current, live.folder() / "server.log", ports, host, variables)
     live.record_server(server)
     names = ", ".join(f"`{name}`" for name in live.described(current.slot).public)
     say(

@@ -8,13 +8,14 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from shoplens.errors import ShoplensError
 from shoplens.serving.child import ending_with_parent
 from shoplens.serving.environment import library_path, serving_python, site_packages
+from shoplens.serving.request_log import FOLDER_VARIABLE
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
@@ -48,7 +49,13 @@ class Server:
         return self.process.poll() is None
 
 
-def start_server(repository: Path, log: Path, ports: Ports | None = None, host: str = "127.0.0.1") -> Server:
+def start_server(
+    repository: Path,
+    log: Path,
+    ports: Ports | None = None,
+    host: str = "127.0.0.1",
+    variables: Mapping[str, str] | None = None,
+) -> Server:
     """Start a server on a model repository, without any model: load them through `client`.
 
     It ends with the process that started it. Its output goes to `log` (replaced).
@@ -58,6 +65,7 @@ def start_server(repository: Path, log: Path, ports: Ports | None = None, host: 
         log: the log file.
         ports: 0 or None takes free ports.
         host: the address to listen on.
+        variables: added to the server's environment; only these can make its models log requests.
 
     Raises:
         ShoplensError: if the platform is not supported, a port is taken, or the server does not answer in a minute;
@@ -82,14 +90,14 @@ def start_server(repository: Path, log: Path, ports: Ports | None = None, host: 
         "--allow-gpu-metrics=false",
         "--exit-timeout-secs=10",
     ]
-    variables = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    variables["PATH"] = f"{python.parent}:{variables.get('PATH', '/usr/bin:/bin')}"
-    variables["LD_LIBRARY_PATH"] = library_path(environment)
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", FOLDER_VARIABLE))}
+    inherited["PATH"] = f"{python.parent}:{inherited.get('PATH', '/usr/bin:/bin')}"
+    inherited["LD_LIBRARY_PATH"] = library_path(environment)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as stream:
         process = subprocess.Popen(
             ending_with_parent(command),
-            env=variables,
+            env=inherited | dict(variables or {}),
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=subprocess.STDOUT,
