@@ -33,11 +33,16 @@ def comment_text(run: Run, commit: str, log: str | None, report: str | None) -> 
         lines.append("")
     if run.metrics:
         lines += [*_table(run), ""]
-    links = [f"[{name}]({address})" for name, address in (("Report", report), ("Log", log)) if address]
+    addresses = (("Report", report), ("Run", run.page), ("Log", log))
+    links = [f"[{name}]({address})" for name, address in addresses if address]
     return "\n".join([*lines, " · ".join(links)]).rstrip() + "\n"
 
 
 def _sentence(run: Run) -> str:
+    if run.page and run.outcome == "promoted":
+        return "The candidate is served. Metrics and report are on the run's page."
+    if run.page and run.outcome == "refused":
+        return f"Production is as it was. {'The gate said:' if run.reasons else 'The reasons are on the run page.'}"
     passed = sum(rule["status"] == "pass" for rule in run.rules)
     compared = f"version {run.baseline}" if run.baseline else "no earlier version"
     if run.outcome == "promoted":

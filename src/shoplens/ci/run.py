@@ -28,6 +28,7 @@ class Run:
         metrics: name -> entry as in metrics.json, those that rules are about, in their order.
         baseline: version of the model that the candidate was compared with, or None.
         version: the version that is served now, or None.
+        page: for a run on a cluster, the address of its page.
     """
 
     outcome: Outcome
@@ -37,6 +38,7 @@ class Run:
     metrics: tuple[tuple[str, dict[str, Any]], ...] = ()
     baseline: str | None = None
     version: str | None = None
+    page: str | None = None
 
 
 def read_run(artifacts: Path, policy: Path) -> Run:
