@@ -170,17 +170,18 @@ def _open(folder: Path, header: dict[str, Any], row: int, limit: int) -> _File:
             file.close()
     for path in oldest[: max(0, len(oldest) - FILES + 1)]:
         path.unlink(missing_ok=True)
-    handle, _ = tempfile.mkstemp(SUFFIX, dir=folder)
+    handle, _ = tempfile.mkstemp(SUFFIX, f"{time.time_ns()}-", folder)
     fcntl.flock(handle, fcntl.LOCK_EX)
     os.write(handle, first)
     return _File(handle)
 
 
-def _written(path: Path) -> float:
+def _written(path: Path) -> tuple[int, str]:
+    """When a file was written last; the clock of files stands still for milliseconds, names tell when it was begun."""
     try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0
+        return path.stat().st_mtime_ns, path.name
+    except OSError:  # removed
+        return 0, path.name
 
 
 def _adopt(path: Path, first: bytes, row: int) -> _File | None:
@@ -194,7 +195,8 @@ def _adopt(path: Path, first: bytes, row: int) -> _File | None:
         if os.pread(handle, len(first), 0) == first:
             size = os.fstat(handle).st_size
             end = size - (size - len(first)) % row
-            os.ftruncate(handle, end)
+            if end < size:  # not else: it would count as written now
+                os.ftruncate(handle, end)
             os.lseek(handle, end, os.SEEK_SET)
             return _File(handle)
     except OSError:  # somebody holds it
