@@ -316,10 +316,9 @@ def _failure(server: Server, error: Any) -> Exception:
     where = server.token.where if server.token else None
     space = f"namespace {server.namespace!r}" if server.namespace else "no namespace (--namespace)"
     remedies = {
-        400: f"correct what it names; a server for several users needs --namespace (now: {space})",
-        401: f"the token of {where} is wrong or has expired"
-        if where
-        else f"it asks for a token: --token-file or ${TOKEN}",
+        400: f"correct what it names, or let the account do it; a server for several users needs --namespace (now: "
+        f"{space})",
+        401: f"the token of {where} is wrong or has expired" if where else f"give a token: --token-file or ${TOKEN}",
         403: f"the account may not do this, or there is no such namespace (now: {space})",
     }
     if 300 <= error.status < 400:

@@ -153,8 +153,8 @@ def _submit(server: Server, submission: Submission, name: str) -> tuple[Any, boo
 
 def _next_name(server: Server, name: str) -> str:
     """The name with the number after the last one; the first run has none."""
-    numbers = [_number(run.display_name, name) for run in runs_like(server, name)]
-    return f"{name} #{max([number for number in numbers if number is not None], default=0) + 1}"
+    numbers = [_number(run.display_name, name) or 0 for run in runs_like(server, name)]
+    return f"{name} #{max(numbers) + 1}" if any(numbers) else name
 
 
 def _number(text: str, name: str) -> int | None:
