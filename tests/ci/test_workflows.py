@@ -14,6 +14,7 @@ import yaml
 from shoplens.ci.commit_lock import FILES
 from shoplens.ci.state import CODE, DATA
 from shoplens.cli import _parser
+from shoplens.kubeflow.options import parser as pipeline_parser
 
 ROOT = Path(__file__).parents[2]
 FILES_HERE = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -47,10 +48,21 @@ def test_a_step_is_one_call_of_a_tested_command(run: str) -> None:
     assert "${{" not in run  # values come in as environment variables, which no shell reads as code
 
 
+def words(run: str) -> list[str]:
+    """The words of a step after the program, with optional ones, and with a value for each variable."""
+    plain = re.sub(r"\$\{\w+:\+([^}]*)\}", r"\1", run).replace('"$EVENT"', "push")
+    return plain.replace('"', "").split()[1:]
+
+
 @pytest.mark.parametrize("run", [p for p in RUNS if "shoplens ci" in str(p.values[0])])
 def test_the_commands_exist_with_these_options(run: str) -> None:
-    words = run.replace('"$EVENT"', "push").replace('"', "").split()[1:]
-    assert _parser().parse_args(words).command == "ci"
+    assert _parser().parse_args(words(run)).command == "ci"
+
+
+@pytest.mark.parametrize("run", [p for p in RUNS if "pipeline.py" in str(p.values[0])])
+def test_the_pipeline_takes_these_options(run: str) -> None:
+    script, command, *_ = words(run)
+    assert (script, pipeline_parser(ROOT).parse_args(words(run)[1:]).command) == ("pipeline.py", command)
 
 
 @pytest.mark.parametrize("target", sorted({str(p.values[0]).split()[1] for p in RUNS if "make" in str(p.values[0])}))
@@ -76,14 +88,42 @@ def test_rights_are_given_job_by_job_and_every_job_ends(path: Path) -> None:
                 assert step["with"]["persist-credentials"] is False
 
 
-def test_the_job_that_trains_may_write_nothing_and_the_job_that_writes_trains_nothing() -> None:
+def rights(job: dict[str, Any]) -> set[str]:
+    """What a job may write."""
+    return {name for name, right in job["permissions"].items() if right == "write" and name != "id-token"}
+
+
+def test_the_jobs_that_train_may_write_nothing_and_the_job_that_writes_trains_nothing() -> None:
     found = jobs("retrain.yml")
-    writers = {
-        name for name, job in found.items() if "write" in {v for k, v in job["permissions"].items() if k != "id-token"}
+    assert {name: rights(job) for name, job in found.items() if rights(job)} == {
+        "image": {"packages"},
+        "publish": {"contents", "pull-requests"},
     }
-    assert writers == {"publish"}
     assert next(step["run"] for step in found["retrain"]["steps"] if "run" in step) == "make repro"
-    assert "GITHUB_TOKEN" not in str(found["retrain"])
+    assert "GITHUB_TOKEN" not in str(found["retrain"]) + str(found["submit"])
+
+
+def test_in_ci_only_the_job_that_pushes_an_image_may_write_and_never_for_a_pull_request() -> None:
+    found = jobs("ci.yml")
+    assert {name: rights(job) for name, job in found.items() if rights(job)} == {"push-image": {"packages"}}
+    assert found["push-image"]["if"] == "github.event_name == 'push'"
+    assert found["pipeline"]["needs"] == "push-image"
+
+
+def test_a_run_is_on_the_cluster_if_there_is_one_and_else_on_the_runner() -> None:
+    found = jobs("retrain.yml")
+    assert found["retrain"]["if"] == "needs.plan.outputs.retrain == 'true' && vars.KFP_HOST == ''"
+    assert found["image"]["if"] == "needs.plan.outputs.retrain == 'true' && vars.KFP_HOST != ''"
+    assert found["submit"]["needs"] == ["plan", "image"]  # skipped with it
+    assert set(found["publish"]["needs"]) == set(found) - {"publish"}
+
+
+def test_the_image_of_a_commit_is_built_once_whichever_workflow_comes_first() -> None:
+    here, there = jobs("ci.yml")["push-image"], jobs("retrain.yml")["image"]
+    assert here["concurrency"] == {"group": "image-${{ github.sha }}", "cancel-in-progress": False}
+    assert there["concurrency"] == {"group": "image-${{ needs.plan.outputs.head }}", "cancel-in-progress": False}
+    built = [step for job in (here, there) for step in job["steps"] if step.get("run") == "make image"]
+    assert built[0] == built[1] and built[0]["env"]["IMAGES"] == "train"
 
 
 def test_retraining_starts_on_what_the_plan_looks_at_and_never_on_its_own_commit() -> None:
@@ -99,13 +139,16 @@ def test_runs_wait_for_each_other_and_plan_from_the_newest_commit() -> None:
     assert found["concurrency"] == {"group": "retrain", "cancel-in-progress": False}
     assert found["jobs"]["plan"]["steps"][0]["with"] == {"ref": "main", "fetch-depth": 0, "persist-credentials": False}
     head = "${{ needs.plan.outputs.head }}"
-    assert {found["jobs"][name]["steps"][0]["with"]["ref"] for name in ("retrain", "publish")} == {head}
+    assert {found["jobs"][name]["steps"][0]["with"]["ref"] for name in ("retrain", "image", "submit", "publish")} == {
+        head
+    }
 
 
-def test_outputs_that_are_asked_for_are_given() -> None:
-    found = jobs("retrain.yml")
-    text = (ROOT / ".github" / "workflows" / "retrain.yml").read_text()
-    for job, output in re.findall(r"needs\.(\w+)\.outputs\.(\w+)", text):
+@pytest.mark.parametrize("name", [path.name for path in FILES_HERE])
+def test_outputs_that_are_asked_for_are_given(name: str) -> None:
+    found = jobs(name)
+    text = (ROOT / ".github" / "workflows" / name).read_text()
+    for job, output in re.findall(r"needs\.([\w-]+)\.outputs\.([\w-]+)", text):
         assert output in found[job]["outputs"]
     for job in found.values():
         known = {step.get("id") for step in job["steps"]}
