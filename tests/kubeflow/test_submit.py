@@ -442,6 +442,7 @@ def test_what_is_wrong_with_the_command_is_said_before_any_request(shell: Shell)
         (("--param", "gpus"), "give name=value"),
         (("--param", "gpus=1", "--param", "gpus=2"), "given twice"),
         (("--param", "source=elsewhere"), "--source is its option"),
+        (("--param", "image=shoplens:latest"), "--image is its option"),
         (("--param", "train_params={"), "not JSON"),
         (("--param", 'train_params={"max_epoch": 2}'), "did you mean 'max_epochs'?"),
         (("--cluster", "nowhere.yaml"), "nowhere.yaml is missing"),

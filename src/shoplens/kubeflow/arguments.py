@@ -12,6 +12,8 @@ from shoplens.kubeflow.component import section_text
 from shoplens.params import parse_params
 from shoplens.stages import STAGES
 
+OPTIONS = ("source", "revision", "image")
+"""Parameters that have options of their own."""
 SUFFIX = "_params"
 """A parameter with this ending holds a section of params.yaml as JSON."""
 
@@ -22,7 +24,7 @@ def parse_arguments(spec: Mapping[str, Any], given: Sequence[str], fixed: Mappin
     Args:
         spec: the compiled graph (PipelineSpec as JSON).
         given: `name=value`, a value as text.
-        fixed: arguments that have options of their own, with their values.
+        fixed: arguments that are known already, with their values.
 
     Raises:
         ShoplensError: if a name is unknown or given twice, a value has another type, or a parameter has none.
@@ -33,9 +35,8 @@ def parse_arguments(spec: Mapping[str, Any], given: Sequence[str], fixed: Mappin
         name, equals, value = text.partition("=")
         if not equals:
             raise ShoplensError(f"--param {text}: give name=value")
-        if name in found:
-            own = f"--{name} is its option" if name in fixed else "given twice"
-            raise ShoplensError(f"--param {name}: {own}")
+        if name in found or name in OPTIONS:
+            raise ShoplensError(f"--param {name}: {f'--{name} is its option' if name in OPTIONS else 'given twice'}")
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             remedy = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
