@@ -7,9 +7,7 @@ modality. Test sessions are only ranked and counted; the unit of every outcome i
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +16,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from shoplens import ranking
 from shoplens.artifacts import read_artifact, write_artifact
 from shoplens.contract import columns as c
 from shoplens.contract.spec import read_spec
 from shoplens.contract.split import splits_of
 from shoplens.contract.tables import read_listings
-from shoplens.data.segments import make_room
 from shoplens.errors import ShoplensError
 from shoplens.evaluation.outcomes import Direction, Model, read_outcomes, summarise, write_outcomes
 from shoplens.evaluation.ranking_bundle import write_ranker
@@ -32,24 +28,20 @@ from shoplens.evaluation.ranking_log import Collection, Features, HeldOut, Log, 
 from shoplens.evaluation.ranking_pictures import draw_pictures
 from shoplens.evaluation.ranking_scores import chosen_runs, score_runs, unscored
 from shoplens.evaluation.ranking_tables import counts, outcomes_of, queries_table, sessions_table, table_1
-from shoplens.files import digest_file, digest_json, locked, read_json, write_csv, write_json
-from shoplens.home import home
+from shoplens.evaluation.ranking_training import train_queries
+from shoplens.files import read_json, write_csv, write_json
 from shoplens.params import EvaluateRankingParams
 from shoplens.progress import say
 from shoplens.ranking.features import image_features
 from shoplens.ranking.judgements import TEST, TRAIN, VALIDATION, Judgements, read_judgements
-from shoplens.ranking.log_tasks import LogTasks, write_log_tasks
-from shoplens.ranking.modalities import TEXT, grid, runs_of
+from shoplens.ranking.modalities import TEXT, runs_of
 from shoplens.ranking.pairs import Pairs, preference_pairs, say_bias
-from shoplens.ranking.rankers import Plan, Rankers, train_rankers
+from shoplens.ranking.rankers import Rankers
 from shoplens.ranking.retrieval import inverted_index
 from shoplens.ranking.sessions import judged, sessions_of
 from shoplens.ranking.text import text_features, tokenise
-from shoplens.ranking.workers import Processes
 
 FILE = c.SEARCH_LOG_FILE
-CACHE_BYTES = 2 << 30
-"""Finished queries of earlier runs that are kept, at most."""
 ENCODERS: tuple[Model, ...] = ("candidate", "baseline", "reference")
 
 
@@ -60,22 +52,46 @@ def evaluate_ranking(*, data: Path, prepare: Path, embed: Path, out: Path, param
         ShoplensError: if an input was made from other data; if the log has no preference pair to learn from, or no
             test session to judge by.
     """
-    read_artifact(prepare, "prepare", {"data": data})
-    read_artifact(embed, "embed", {"data": data, "prepare": prepare})
     inputs = {"data": data, "prepare": prepare, "embed": embed}
-    split = read_json(prepare / "split.json")["hash"]
+    check_inputs(inputs)
+    evaluate(inputs, out, params, train_queries)
+
+
+def evaluate(
+    inputs: Mapping[str, Path],
+    out: Path,
+    params: EvaluateRankingParams,
+    train: Callable[[Log, EvaluateRankingParams], Rankers],
+) -> None:
+    """Write the stage's artifact from checked inputs, with the rankers that `train` gives."""
+    split = read_json(inputs["prepare"] / "split.json")["hash"]
     with write_artifact(out, "evaluate-ranking", inputs, params.model_dump(mode="json")) as folder:
-        log = _read_log(data, embed, params)
+        log = read_log(inputs["data"], inputs["embed"], params)
         if log is None:
             reason = f"data has no {FILE}"
             say(f"ranking not evaluated: {reason}")
             write_json(folder / "metrics.json", {"split": split, "skipped": reason, "metrics": {}})
             return
-        rankers = _train(log, params)
-        _write(data, folder, log, rankers, split, params)
+        _write(inputs["data"], folder, log, train(log, params), split, params)
 
 
-def _read_log(data: Path, embed: Path, params: EvaluateRankingParams) -> Log | None:
+def check_inputs(inputs: Mapping[str, Path]) -> None:
+    """See that all inputs were made from each other.
+
+    Raises:
+        ShoplensError: if one was made from another data folder or split.
+    """
+    data, prepare = inputs["data"], inputs["prepare"]
+    read_artifact(prepare, "prepare", {"data": data})
+    read_artifact(inputs["embed"], "embed", {"data": data, "prepare": prepare})
+
+
+def read_log(data: Path, embed: Path, params: EvaluateRankingParams) -> Log | None:
+    """The search log with everything that is learnt from and judged by; None for data without one.
+
+    Raises:
+        ShoplensError: if the log has no preference pair to learn from, or no test session to judge by.
+    """
     listings = read_listings(data, read_spec(data)).sort_by(c.LISTING_ID)
     ids = listings[c.LISTING_ID].to_pylist()
     judgements = read_judgements(data, ids)
@@ -158,39 +174,6 @@ def _read_images(
         if (embed / f"{model}.npy").is_file()
     }
     return images, np.isin(np.arange(len(ids)), rows)
-
-
-def _train(log: Log, params: EvaluateRankingParams) -> Rankers:
-    """Train all queries; finished ones are kept in the home folder, so that a killed run goes on where it was."""
-    plan = Plan(grid(params.rates, params.l1, params.l2), params.steps, params.min_pairs)
-    root = home() / "cache" / "ranking"
-    with locked(root / ".lock", "the ranking's cache", wait_s=86_400):
-        arrays, finished = root / "arrays", root / "queries"
-        shutil.rmtree(arrays, ignore_errors=True)
-        arrays.mkdir(parents=True)
-        images = {run.image: log.collection.features.images[run.image] for run in log.runs if run.image}
-        digests = write_log_tasks(
-            arrays,
-            log.judgements,
-            log.pairs,
-            log.collection.features.text,
-            images,
-            global_pairs=params.global_pairs,
-            seed=params.seed,
-        )
-        code = [digest_file(path) for path in sorted(Path(str(ranking.__file__)).parent.glob("*.py"))]
-        settings = params.model_dump(mode="json", exclude={"workers", "resamples"})
-        folder = finished / digest_json([digests, code, settings])[:24]
-        folder.mkdir(parents=True, exist_ok=True)
-        os.utime(folder)
-        make_room(finished, folder, CACHE_BYTES)
-        served = [run for run in log.runs if run.image in ("", "candidate")]
-        source = LogTasks(arrays, len(log.judgements.queries), tuple(images))
-        pairs = np.diff(log.pairs.starts)
-        with Processes(params.workers) as processes:
-            rankers = train_rankers(source, pairs, log.runs, served, plan, folder, processes)
-        shutil.rmtree(arrays)
-    return rankers
 
 
 def _write(data: Path, folder: Path, log: Log, rankers: Rankers, split: str, params: EvaluateRankingParams) -> None:

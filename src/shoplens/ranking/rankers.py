@@ -14,6 +14,11 @@ from shoplens.ranking.sessions import Floats
 from shoplens.ranking.train import Fit, Job, Source, Tune, Weights, weights_of
 from shoplens.ranking.workers import Processes
 
+GLOBAL = "global-"
+"""What the names of the global model's jobs start with."""
+TUNED = "tune"
+"""The folder of tuned jobs' files."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -46,6 +51,37 @@ class Rankers:
     shared: Mapping[Run, Weights]
 
 
+def jobs_of(pairs: NDArray[np.int64], runs: Sequence[Run], served: Sequence[Run], plan: Plan) -> dict[str, Job]:
+    """Everything that is trained, by name, the longest first: the global model's runs, then queries of their own model.
+
+    A long job at the end would leave the other processes without work.
+
+    Args:
+        pairs: (Q,) how many pairs each query has.
+        runs: what is trained.
+        served: the runs that answer unseen queries, so that their global model is always needed.
+        plan: how.
+    """
+    own = pairs >= plan.min_pairs
+    shared = served if own.all() else runs
+    jobs = {f"{GLOBAL}{run.name.replace('/', '-')}": Job(len(pairs), (run,)) for run in shared}
+    return jobs | {f"{q:07d}": Job(int(q), tuple(runs)) for q in np.argsort(-pairs, kind="stable") if own[q]}
+
+
+def tune(source: Source, jobs: Mapping[str, Job], plan: Plan, folder: Path, processes: Processes) -> dict[str, Floats]:
+    """Validation nDCG of each job's runs at every grid point, (runs, points), by the job's name.
+
+    Args:
+        source: the queries' tasks.
+        jobs: some or all of `jobs_of`.
+        plan: how.
+        folder: where finished jobs are kept; all that decides the results must be in its path.
+        processes: who trains.
+    """
+    found = processes.run(Tune(source, plan.points, plan.steps), jobs, folder / TUNED, what="Tuning the ranking")
+    return {name: np.asarray(arrays["ndcg"], np.float64) for name, arrays in found.items()}
+
+
 def train_rankers(
     source: Source,
     pairs: NDArray[np.int64],
@@ -62,45 +98,34 @@ def train_rankers(
 
     Args:
         source: the queries' tasks; number Q is the global model's.
-        pairs: (Q,) how many pairs each query has.
-        runs: what is trained.
-        served: the runs that answer unseen queries, so that their global model is always needed.
-        plan: how.
+        pairs, runs, served, plan: those of `jobs_of`.
         folder: where finished queries are kept; all that decides the results must be in its path.
         processes: who trains.
     """
     queries = len(pairs)
-    own = pairs >= plan.min_pairs
-    shared_runs = list(served) if own.all() else list(runs)
-    # The longest first: a long job at the end would leave the other processes without work.
-    ordered = [int(q) for q in np.argsort(-pairs, kind="stable") if own[q]]
-    jobs = {f"global-{run.name.replace('/', '-')}": Job(queries, (run,)) for run in shared_runs}
-    jobs |= {f"{q:07d}": Job(q, tuple(runs)) for q in ordered}
-
-    tuned = processes.run(Tune(source, plan.points, plan.steps), jobs, folder / "tune", what="Tuning the ranking")
-    at = {name: np.asarray(found["ndcg"], np.float64) for name, found in tuned.items()}
+    jobs = jobs_of(pairs, runs, served, plan)
+    at = tune(source, jobs, plan, folder, processes)
+    shared = {job.runs[0]: name for name, job in jobs.items() if name.startswith(GLOBAL)}
+    ordered = {job.query: name for name, job in jobs.items() if job.query < queries}
     scores = np.full((queries, len(runs), len(plan.points)), np.nan)
-    for q in ordered:
-        scores[q] = at[f"{q:07d}"]
+    for q, name in ordered.items():
+        scores[q] = at[name]
     best = {run: best_point(scores[:, row]) for row, run in enumerate(runs)}
-    names = [name for name in jobs if name.startswith("global-")]
-    shared_best = {run: best_point(at[name]) for run, name in zip(shared_runs, names, strict=True)}
+    shared_best = {run: best_point(at[name]) for run, name in shared.items()}
     points = {run: plan.points[number] for run, number in best.items()}
     shared_points = {run: plan.points[number] for run, number in shared_best.items()}
 
-    fits = {name: (job, shared_points if name in names else points) for name, job in jobs.items()}
+    fits = {name: (job, points if job.query < queries else shared_points) for name, job in jobs.items()}
     fitted = processes.run(Fit(source, plan.steps), fits, folder / "fit", what="Fitting the ranking")
     weights: list[Mapping[Run, Weights]] = [{} for _ in range(queries)]
-    for q in ordered:
-        weights[q] = weights_of(fitted[f"{q:07d}"], runs)
+    for q, name in ordered.items():
+        weights[q] = weights_of(fitted[name], runs)
     return Rankers(
-        own=own,
+        own=pairs >= plan.min_pairs,
         points=points,
         validation={run: scores[:, row, best[run]] for row, run in enumerate(runs)},
         weights=weights,
         shared_points=shared_points,
-        shared_validation={
-            run: float(at[name][0, shared_best[run]]) for run, name in zip(shared_runs, names, strict=True)
-        },
-        shared={run: weights_of(fitted[name], (run,))[run] for run, name in zip(shared_runs, names, strict=True)},
+        shared_validation={run: float(at[name][0, shared_best[run]]) for run, name in shared.items()},
+        shared={run: weights_of(fitted[name], (run,))[run] for run, name in shared.items()},
     )
