@@ -6,11 +6,18 @@ from components.base import component
 
 
 @component
-def champion(train: dsl.Input[dsl.Model], params: str, out: dsl.Output[dsl.Artifact]) -> None:
+def champion(
+    train: dsl.Input[dsl.Model],
+    params: str,
+    recipe: str,
+    out: dsl.Output[dsl.Artifact],
+    receipt: dsl.Output[dsl.Markdown],
+) -> None:
     """Fetch the baseline: the model that the candidate must not fall behind.
 
     Args:
         params: section `register` of params.yaml, as canonical JSON.
+        recipe: name of a recipe whose section is taken instead; empty for none.
     """
     from shoplens.kubeflow.component import run_component
 

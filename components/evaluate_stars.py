@@ -11,12 +11,16 @@ def evaluate_stars(
     prepare: dsl.Input[dsl.Dataset],
     embed: dsl.Input[dsl.Dataset],
     params: str,
+    recipe: str,
     out: dsl.Output[dsl.Artifact],
+    metrics: dsl.Output[dsl.Metrics],
+    confusion: dsl.Output[dsl.ClassificationMetrics],
 ) -> None:
     """Measure the hold-out task, which no encoder was trained on.
 
     Args:
         params: section `evaluate-stars` of params.yaml, as canonical JSON.
+        recipe: name of a recipe whose section is taken instead; empty for none.
     """
     from shoplens.kubeflow.component import run_component
 

@@ -13,12 +13,15 @@ def evaluate_tasks(
     champion: dsl.Input[dsl.Artifact],
     embed: dsl.Input[dsl.Dataset],
     params: str,
+    recipe: str,
     out: dsl.Output[dsl.Artifact],
+    metrics: dsl.Output[dsl.Metrics],
 ) -> None:
     """Measure every training task on the test listings.
 
     Args:
         params: section `evaluate-tasks` of params.yaml, as canonical JSON.
+        recipe: name of a recipe whose section is taken instead; empty for none.
     """
     from shoplens.kubeflow.component import run_component
 

@@ -1,4 +1,4 @@
-"""Task fetch: the graph's counterpart of data.dvc and gate.yaml."""
+"""Task fetch: the graph's counterpart of data.dvc."""
 
 from kfp import dsl
 
@@ -7,23 +7,24 @@ from components.base import component
 
 @component
 def fetch(
-    source: str, revision: str, policy_json: str, data: dsl.Output[dsl.Dataset], policy: dsl.Output[dsl.Artifact]
+    source: str,
+    revision: str,
+    fresh: str,
+    sample_listings: int,
+    data: dsl.Output[dsl.Dataset],  # noqa: ARG001
 ) -> None:
-    """Get the contract folder, and write the policy with the very bytes of gate.yaml.
+    """Get the contract folder of a revision with `dvc get`, or take a folder in place.
 
     Args:
-        source: a git repository with data.dvc (address or path); with an empty revision, a local contract folder.
-        revision: commit, tag or branch of the repository; empty uses the local folder in place.
-        policy_json: the text of gate.yaml as a JSON string (one line survives the UI and the compiler).
+        source: a git repository with data.dvc (address or path); with an empty revision, a contract folder.
+        revision: of the repository; empty takes the folder.
+        fresh: not empty where the two may mean other data tomorrow, so that the cache is not asked.
+        sample_listings: take only so many listings, chosen by their ids; 0 takes all.
     """
-    import subprocess
-    import sys
-    from json import loads
     from pathlib import Path
 
-    Path(policy.path).write_bytes(loads(policy_json).encode())
-    if revision:
-        get = [sys.executable, "-m", "dvc", "get", source, "data", "--rev", revision, "--out", data.path]
-        subprocess.run(get, check=True)
-    else:
-        data.uri = str(Path(source).absolute())
+    from shoplens.kubeflow.fetch import get_data
+
+    found = get_data(source, revision, sample_listings, Path(data.path))
+    if found != Path(data.path):
+        data.uri = str(found)

@@ -19,12 +19,10 @@ def gate(
     evaluate_retrieval: dsl.Input[dsl.Artifact],
     package: dsl.Input[dsl.Model],
     out: dsl.Output[dsl.Artifact],
+    decision: dsl.Output[dsl.Markdown],
 ) -> NamedTuple("Verdict", [("promote", bool)]):  # type: ignore[valid-type]
     """Decide whether the candidate may be promoted."""
-    from pathlib import Path
-
-    from shoplens.files import read_json
-    from shoplens.kubeflow.component import run_component
+    from shoplens.kubeflow.component import promotes, run_component
 
     run_component("gate", locals())
-    return (read_json(Path(out.path) / "decision.json")["promote"],)
+    return (promotes(out.path),)

@@ -13,12 +13,15 @@ def package(
     embed: dsl.Input[dsl.Dataset],
     evaluate_ranking: dsl.Input[dsl.Artifact],
     params: str,
+    recipe: str,
     out: dsl.Output[dsl.Model],
+    metrics: dsl.Output[dsl.Metrics],
 ) -> None:
     """Export to ONNX, build the Triton repository and try it in a real server.
 
     Args:
         params: section `package` of params.yaml, as canonical JSON.
+        recipe: name of a recipe whose section is taken instead; empty for none.
     """
     from shoplens.kubeflow.component import run_component
 

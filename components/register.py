@@ -19,12 +19,12 @@ def register(
     gate: dsl.Input[dsl.Artifact],
     report: dsl.Input[dsl.Artifact],
     params: str,
+    recipe: str,
     out: dsl.Output[dsl.Artifact],
+    receipt: dsl.Output[dsl.Markdown],
 ) -> None:
-    """Register the model in MLflow and move the champion alias, or refuse.
+    """Register the model in MLflow and move the champion alias, or refuse."""
 
-    Args:
-        params: section `register` of params.yaml, as canonical JSON."""
     from shoplens.kubeflow.component import run_component
 
     run_component("register", locals())

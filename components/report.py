@@ -18,6 +18,7 @@ def report(
     package: dsl.Input[dsl.Model],
     gate: dsl.Input[dsl.Artifact],
     out: dsl.Output[dsl.Artifact],
+    page: dsl.Output[dsl.HTML],
 ) -> None:
     """Write the page that a person reads."""
     from shoplens.kubeflow.component import run_component

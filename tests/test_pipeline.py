@@ -1,9 +1,9 @@
 """The compiled graph is the stage table's, and every reference in it resolves."""
 
-import copy
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -20,8 +20,45 @@ from shoplens.params import read_params
 from shoplens.stages import STAGES, Stage
 
 ROOT = Path(__file__).parents[1]
-OWN = {"fetch", "refuse", "finish"}
+OWN = {"check-params", "locate", "divide", "fetch", "embed-shard", "ranking-shard", "refuse", "finish"}
+UNCACHED = {"locate", "champion", "gate", "register", "deploy", "refuse", "finish"}
+PARTS = {"embed": "embed-shard", "evaluate-ranking": "ranking-shard"}
+VIEWS = {
+    "validate": {"metrics": "Metrics", "docs": "HTML"},
+    "prepare": {"metrics": "Metrics"},
+    "train": {"metrics": "Metrics"},
+    "champion": {"receipt": "Markdown"},
+    "embed": {"receipt": "Markdown"},
+    "evaluate-tasks": {"metrics": "Metrics"},
+    "evaluate-ranking": {"metrics": "Metrics"},
+    "evaluate-retrieval": {"metrics": "Metrics"},
+    "package": {"metrics": "Metrics"},
+    "register": {"receipt": "Markdown"},
+    "deploy": {"receipt": "Markdown"},
+    "evaluate-stars": {"metrics": "Metrics", "confusion": "ClassificationMetrics"},
+    "gate": {"decision": "Markdown"},
+    "report": {"page": "HTML"},
+}
+CLUSTER = """
+defaults: {retries: {times: 2, wait: 30s, factor: 2}, timeout: 1h, env: {MLFLOW_TRACKING_URI: "http://mlflow:5000"}}
+accelerator: example.com/gpu
+stages:
+  train:
+    gpus: 4
+    cpu: 500m
+    memory: 3Gi
+    shm: 2Gi
+    timeout: 10h
+    node_selector: {kind: fast}
+    tolerations: [{key: gpu, operator: Exists, effect: NoSchedule}]
+    secrets: {TOKEN: {secret: git, key: token}}
+    volumes: {home: /srv/home}
+    config_maps: {settings: /etc/settings}
+  embed: {gpus: 2, shm: 1Gi}
+  refuse: {retries: {times: 0}}
+"""
 IMAGE = f"registry.example.com/team/shoplens@sha256:{'a' * 64}"
+COMPILE = ("compile", "--image", IMAGE)
 Spec = dict[str, Any]
 
 
@@ -36,7 +73,8 @@ def call(*arguments: str | Path, cwd: Path = ROOT, **environment: str) -> subpro
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("compiled") / "pipeline.yaml"
-    done = call("compile", "--image", IMAGE, "--out", path, PYTHONHASHSEED="1")
+    path.with_name("cluster.yaml").write_text(CLUSTER)
+    done = call(*COMPILE, "--cluster", path.with_name("cluster.yaml"), "--out", path, PYTHONHASHSEED="1")
     assert done.returncode == 0, done.stderr
     return path
 
@@ -45,6 +83,14 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def spec(compiled: Path) -> Spec:
     found: Spec = next(yaml.safe_load_all(compiled.read_text()))
     return found
+
+
+@pytest.fixture(scope="module")
+def pods(compiled: Path) -> Spec:
+    """What kfp-kubernetes adds to each task's pod, by task."""
+    [_, platforms] = yaml.safe_load_all(compiled.read_text())
+    executors = platforms["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    return {name.removeprefix("exec-"): content for name, content in executors.items()}
 
 
 # --- reading a compiled graph ----------------------------------------------------------------------------------------
@@ -59,6 +105,7 @@ class Task:
     conditions: tuple[str, ...]
     cached: bool
     display_name: str
+    image: str
     accelerator: Mapping[str, str]
 
 
@@ -85,11 +132,14 @@ def _walk(
     tasks = group["dag"]["tasks"]
     for name, task in tasks.items():
         component = spec["components"][task["componentRef"]["name"]]
+        loop = task.get("parameterIterator")
         for before in task.get("dependentTasks", []):
             tasks[before]
         wired = task.get("inputs", {})
         files = {key: _artifact(spec, tasks, artifacts, ref) for key, ref in wired.get("artifacts", {}).items()}
         values = {key: _parameter(spec, tasks, parameters, ref) for key, ref in wired.get("parameters", {}).items()}
+        if loop:
+            values[loop["itemInput"]] = ("each of", *values[loop["items"]["inputParameter"]])
         for value in values.values():
             _resolved(str(value), values)
         _check_declared(component, files, values)
@@ -102,13 +152,14 @@ def _walk(
             _walk(spec, component, files, values, around, found)
             continue
         container = spec["deploymentSpec"]["executors"][component["executorLabel"]]["container"]
-        accelerator = container.get("resources", {}).get("accelerator", {})
+        accelerator = container["resources"].get("accelerator", {})
         found[name] = Task(
             files,
             {key: value for key, value in values.items() if key in component["inputDefinitions"].get("parameters", {})},
             around,
             task["cachingOptions"].get("enableCache", False),
             task["taskInfo"]["name"],
+            _resolved(container["image"], values),
             {key: _resolved(text, values) for key, text in accelerator.items()},
         )
 
@@ -121,8 +172,13 @@ def _artifact(spec: Spec, tasks: Spec, outer: Mapping[str, tuple[str, str]], ref
     if "componentInputArtifact" in ref:
         return outer[ref["componentInputArtifact"]]
     producer, key = ref["taskOutputArtifact"]["producerTask"], ref["taskOutputArtifact"]["outputArtifactKey"]
-    spec["components"][tasks[producer]["componentRef"]["name"]]["outputDefinitions"]["artifacts"][key]
-    return producer, key
+    component = spec["components"][tasks[producer]["componentRef"]["name"]]
+    component["outputDefinitions"]["artifacts"][key]
+    if "dag" not in component:
+        return producer, key
+    [selected] = component["dag"]["outputs"]["artifacts"][key]["artifactSelectors"]  # of a loop
+    inner = {"producerTask": selected["producerSubtask"], "outputArtifactKey": selected["outputArtifactKey"]}
+    return _artifact(spec, component["dag"]["tasks"], {}, {"taskOutputArtifact": inner})
 
 
 def _parameter(spec: Spec, tasks: Spec, outer: Mapping[str, Any], ref: Spec) -> Any:
@@ -130,8 +186,7 @@ def _parameter(spec: Spec, tasks: Spec, outer: Mapping[str, Any], ref: Spec) -> 
         return outer[ref["componentInputParameter"]]
     if "taskOutputParameter" in ref:
         producer, key = ref["taskOutputParameter"]["producerTask"], ref["taskOutputParameter"]["outputParameterKey"]
-        kinds = spec["components"][tasks[producer]["componentRef"]["name"]]["outputDefinitions"]["parameters"]
-        assert kinds[key]["parameterType"] == "BOOLEAN"  # the only output that the graph looks at is the verdict
+        spec["components"][tasks[producer]["componentRef"]["name"]]["outputDefinitions"]["parameters"][key]
         return producer, key
     if "taskFinalStatus" in ref:
         tasks[ref["taskFinalStatus"]["producerTask"]]
@@ -155,19 +210,30 @@ def _check_declared(component: Spec, artifacts: Mapping[str, Any], parameters: M
 
 def expected(stage: Stage) -> Task:
     """A stage's task, as the table has it."""
-    sources = {"data": ("fetch", "data"), "policy": ("fetch", "policy")}
+    sources = {"data": ("fetch", "data"), "policy": ("locate", "policy")}
     artifacts = {name.replace("-", "_"): sources.get(name, (name, "out")) for name in stage.inputs}
-    parameters = {"params": f"{stage.section.replace('-', '_')}_params"} if stage.section else {}
+    parameters = {"params": f"{stage.section.replace('-', '_')}_params", "recipe": "recipe"} if stage.section else {}
+    if stage.name in PARTS:
+        artifacts["parts"] = (PARTS[stage.name], "out")
+    if stage.name == "train":
+        parameters |= {name: name for name in ("nodes", "gpus", "image")}
     return Task(
         artifacts,
         parameters,
         ("gate.promote == true",) if stage.name in ("register", "deploy") else (),
         cached=not stage.effect and stage.name != "gate",
         display_name=stage.name.replace("-", " ").capitalize(),
-        accelerator={"resourceType": "accelerator", "resourceCount": "accelerators"}
-        if stage.name in ("train", "embed")
-        else {},
+        image="image",
+        accelerator=_accelerator(f"{stage.name}_gpus") if stage.name in ("train", "embed") else {},
     )
+
+
+def _accelerator(output: str) -> dict[str, str]:
+    return {
+        "resourceType": "example.com/gpu",
+        "type": "example.com/gpu",
+        "resourceCount": str(("divide", output)),
+    }
 
 
 def differences(spec: Spec, stages: Sequence[Stage] = STAGES) -> list[str]:
@@ -178,16 +244,11 @@ def differences(spec: Spec, stages: Sequence[Stage] = STAGES) -> list[str]:
     for name in set(tasks) & set(wanted):
         if tasks[name] != wanted[name]:
             found.append(f"{name}: {tasks[name]} is not {wanted[name]}")
-        component = next(
-            spec["components"][task["componentRef"]["name"]]
-            for group in (spec["root"], *spec["components"].values())
-            for key, task in group.get("dag", {}).get("tasks", {}).items()
-            if key == name
-        )
-        outputs = component["outputDefinitions"]
-        if set(outputs["artifacts"]) != {"out"} or set(outputs.get("parameters", {})) != (
-            {"promote"} if name == "gate" else set()
-        ):
+        outputs = spec["components"][f"comp-{name}"]["outputDefinitions"]
+        shown = {key: kind["artifactType"]["schemaTitle"] for key, kind in outputs["artifacts"].items() if key != "out"}
+        if shown != {key: f"system.{kind}" for key, kind in VIEWS.get(name, {}).items()}:
+            found.append(f"{name}: shows {shown}")
+        if set(outputs.get("parameters", {})) != ({"promote"} if name == "gate" else set()):
             found.append(f"{name}: outputs {outputs}")
     return found
 
@@ -201,11 +262,57 @@ def test_the_graph_is_the_stage_table(spec: Spec) -> None:
 
 def test_the_graphs_own_tasks(spec: Spec) -> None:
     tasks = contract(spec)
-    assert tasks["fetch"].parameters == {name: name for name in ("source", "revision", "policy_json")}
-    assert not tasks["fetch"].cached
+    sections = sorted({stage.section for stage in STAGES if stage.section})
+    given = {section.replace("-", "_"): f"{section.replace('-', '_')}_params" for section in sections}
+    assert tasks["check-params"].parameters == {**given, "recipe": "recipe"}
+    names = ("source", "revision", "image", "policy_json")
+    assert tasks["locate"].parameters == {name: name for name in names}
+    names = ("gpus", "embed_gpus", "nodes", "embed_shards", "ranking_shards")
+    assert tasks["divide"].parameters == {name: name for name in names}
+    assert tasks["fetch"].parameters == {
+        "source": "source",
+        "revision": ("locate", "revision"),  # a commit, so that a branch that moves does not bring the old data back
+        "fresh": ("locate", "fresh"),
+        "sample_listings": "sample_listings",
+    }
     assert tasks["refuse"].artifacts == {"gate": ("gate", "out")}
     assert tasks["refuse"].conditions == ("!(gate.promote == true)",)
     assert tasks["finish"].parameters == {"source": "source", "revision": "revision", "status": "status"}
+
+
+@pytest.mark.parametrize("stage", PARTS)
+def test_a_shard_has_the_inputs_of_its_stage(spec: Spec, stage: str) -> None:
+    tasks = contract(spec)
+    whole, part = tasks[stage], tasks[PARTS[stage]]
+    assert part.artifacts == {name: source for name, source in whole.artifacts.items() if name != "parts"}
+    parts = f"{PARTS[stage].removesuffix('-shard')}_parts"
+    assert part.parameters == {**whole.parameters, "part": ("each of", "divide", parts)}
+    assert part.accelerator == (_accelerator("shard_gpus") if stage == "embed" else {})
+
+
+def test_nothing_starts_before_the_parameters_are_checked(spec: Spec) -> None:
+    [handler] = [c for c in spec["components"].values() if "fetch" in c.get("dag", {}).get("tasks", {})]
+    assert "check-params" in handler["dag"]["tasks"]["fetch"]["dependentTasks"]
+
+
+def test_the_cache_is_asked_only_where_the_inputs_say_all(spec: Spec) -> None:
+    assert {name for name, task in contract(spec).items() if not task.cached} == UNCACHED
+
+
+def test_the_exit_task_runs_whatever_happened(spec: Spec) -> None:
+    finish = spec["root"]["dag"]["tasks"]["finish"]
+    assert finish["triggerPolicy"] == {"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"}
+    [handler] = finish["dependentTasks"]
+    inner = spec["components"][spec["root"]["dag"]["tasks"][handler]["componentRef"]["name"]]["dag"]["tasks"]
+    assert {"check-params", "train", "gate"} <= set(inner)
+
+
+def test_the_branch_is_taken_by_a_boolean(spec: Spec) -> None:
+    # kfp compiles a text as well, and an apostrophe in it would skip both branches.
+    kind = spec["components"]["comp-gate"]["outputDefinitions"]["parameters"]["promote"]
+    assert kind == {"parameterType": "BOOLEAN"}
+    tasks = contract(spec)
+    assert tasks["register"].conditions == tasks["deploy"].conditions == ("gate.promote == true",)
 
 
 def test_a_refusal_and_a_registration_wait_for_the_report(spec: Spec) -> None:
@@ -256,22 +363,24 @@ def test_a_change_of_the_graph_alone_is_noticed(spec: Spec, change: Callable[[Sp
 
 def test_every_declared_name_is_needed_for_the_graph_to_resolve(spec: Spec) -> None:
     # kfp compiles references that lead nowhere (a GPU count as a parameter inside an exit handler): renaming any one
-    # declared input or output of a component must therefore be seen here.
+    # declared input or output of a component must therefore be seen here. What is only shown in the UI is read by none.
+    read = str([group["dag"] for group in (spec["root"], *spec["components"].values()) if "dag" in group])
     places = [
         (component, side, kind, key)
         for component, content in spec["components"].items()
         for side in ("inputDefinitions", "outputDefinitions")
         for kind in ("artifacts", "parameters")
         for key in content.get(side, {}).get(kind, {})
-        if (component, key) != ("comp-deploy", "out")  # nobody reads the deployment's receipt
+        if (side, kind) != ("outputDefinitions", "artifacts") or f"'{key}'" in read
+        if (component, key) != ("comp-deploy", "out")  # nobody reads the deployment's folder
     ]
-    assert len(places) > 100
+    assert len(places) > 200
     for component, side, kind, key in places:
-        changed = copy.deepcopy(spec)
-        names = changed["components"][component][side][kind]
-        names[f"{key}_renamed"] = names.pop(key)
+        names = spec["components"][component][side][kind]
+        names["renamed"] = names.pop(key)
         with pytest.raises(KeyError):
-            contract(changed)
+            contract(spec)
+        names[key] = names.pop("renamed")
 
 
 def test_kubeflow_can_parse_it(spec: Spec) -> None:
@@ -291,9 +400,135 @@ def test_defaults_are_the_committed_parameters_and_policy(spec: Spec) -> None:
     assert all(parameter.get("description") for parameter in given.values())
 
 
+def test_the_parameters_of_the_ui_have_types_and_defaults(spec: Spec) -> None:
+    given = spec["root"]["inputDefinitions"]["parameters"]
+    found = {
+        name: (parameter["parameterType"], parameter.get("defaultValue"))
+        for name, parameter in given.items()
+        if not name.endswith(("_params", "_json"))
+    }
+    assert found == {
+        "source": ("STRING", None),
+        "revision": ("STRING", ""),
+        "sample_listings": ("NUMBER_INTEGER", 0.0),
+        "recipe": ("STRING", ""),
+        "image": ("STRING", IMAGE),
+        "gpus": ("NUMBER_INTEGER", 4.0),
+        "nodes": ("NUMBER_INTEGER", 1.0),
+        "embed_gpus": ("NUMBER_INTEGER", 2.0),
+        "embed_shards": ("NUMBER_INTEGER", 1.0),
+        "ranking_shards": ("NUMBER_INTEGER", 1.0),
+    }
+    recipes = {path.stem for path in (ROOT / "recipes").glob("*.yaml") if "." not in path.stem}
+    assert all(recipe in given["recipe"]["description"] for recipe in recipes)
+
+
+# --- what tasks ask the cluster for ----------------------------------------------------------------------------------
+
+
+def test_every_task_runs_the_image_that_was_named_by_its_digest(spec: Spec) -> None:
+    assert {task.image for task in contract(spec).values()} == {"image"}
+    assert spec["root"]["inputDefinitions"]["parameters"]["image"]["defaultValue"] == IMAGE
+
+
+@pytest.mark.parametrize("image", [None, "registry.example.com/shoplens:1.2", "shoplens@sha256:abc"])
+def test_no_image_without_a_digest_is_compiled(image: str | None, tmp_path: Path) -> None:
+    done = call("compile", *(("--image", image) if image else ()), "--out", tmp_path / "pipeline.yaml")
+    assert done.returncode == 2
+    assert "make image" in done.stderr and "sha256" in done.stderr
+    assert not (tmp_path / "pipeline.yaml").exists()
+
+
+def test_a_task_gets_what_cluster_yaml_says(spec: Spec, pods: Spec) -> None:
+    resources = spec["deploymentSpec"]["executors"]["exec-train"]["container"]["resources"]
+    assert (resources["resourceCpuLimit"], resources["resourceMemoryLimit"]) == ("500m", "3Gi")
+    assert (resources["resourceCpuRequest"], resources["resourceMemoryRequest"]) == ("500m", "3Gi")
+    train = pods["train"]
+    assert train["emptyDirMounts"] == [
+        {"volumeName": "shared-memory", "mountPath": "/dev/shm", "medium": "Memory", "sizeLimit": "2Gi"}
+    ]
+    assert train["nodeSelector"]["labels"] == {"kind": "fast"}
+    assert train["tolerations"] == [{"key": "gpu", "operator": "Exists", "effect": "NoSchedule"}]
+    assert [(claim["pvcNameParameter"], claim["mountPath"]) for claim in train["pvcMount"]] == [
+        ({"runtimeValue": {"constant": "home"}}, "/srv/home")
+    ]
+    assert [(found["configMapName"], found["mountPath"]) for found in train["configMapAsVolume"]] == [
+        ("settings", "/etc/settings")
+    ]
+    assert int(train["activeDeadlineSeconds"]) == 36_000
+    assert int(pods["prepare"]["activeDeadlineSeconds"]) == 3_600
+    assert pods["embed"]["emptyDirMounts"][0]["sizeLimit"] == "1Gi"
+    assert set(pods) == set(contract(spec))
+
+
+def test_secrets_are_named_and_never_given(spec: Spec, pods: Spec, compiled: Path) -> None:
+    [secret] = pods["train"]["secretAsEnv"]
+    assert secret["secretName"] == "git"
+    assert secret["keyToEnv"] == [{"secretKey": "token", "envVar": "TOKEN"}]
+    for name, executor in spec["deploymentSpec"]["executors"].items():
+        plain = {variable["name"] for variable in executor["container"].get("env", [])}
+        assert plain == {"MLFLOW_TRACKING_URI"}, name
+    assert not re.search(r"(?i)(password|secret_access_key|token)\W{1,4}[^\W\d]{0,3}\d\w{6}", compiled.read_text())
+
+
+def test_failed_tasks_start_again_after_a_growing_wait(spec: Spec) -> None:
+    policies = {
+        name: task.get("retryPolicy")
+        for group in (spec["root"], *spec["components"].values())
+        for name, task in group.get("dag", {}).get("tasks", {}).items()
+        if name in contract(spec)
+    }
+    assert policies.pop("refuse") is None  # it is there to fail
+    for name, policy in policies.items():
+        assert policy["maxRetryCount"] == 2, name
+        assert (policy["backoffDuration"], policy["backoffFactor"]) == ("30s", 2.0)
+    # From the first start to the last end: three tries and two waits, or a long task would have no retry at all.
+    assert policies["train"]["backoffMaxDuration"] == f"{3 * 36_000 + 30 + 60}s"
+
+
+def test_the_committed_cluster_yaml_compiles_and_asks_for_gpus_memory_and_secrets(tmp_path: Path) -> None:
+    assert call(*COMPILE, "--out", tmp_path / "pipeline.yaml").returncode == 0
+    committed, platforms = yaml.safe_load_all((tmp_path / "pipeline.yaml").read_text())
+    given = committed["root"]["inputDefinitions"]["parameters"]
+    assert given["gpus"]["defaultValue"] == given["embed_gpus"]["defaultValue"] == 1.0
+    pods = platforms["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    for task in ("train", "embed", "embed-shard"):
+        accelerator = committed["deploymentSpec"]["executors"][f"exec-{task}"]["container"]["resources"]["accelerator"]
+        assert accelerator["resourceType"] == "nvidia.com/gpu" and "gpus" in accelerator["resourceCount"]
+        assert pods[f"exec-{task}"]["emptyDirMounts"][0]["mountPath"] == "/dev/shm"
+        assert pods[f"exec-{task}"]["tolerations"]
+    assert {secret["secretName"] for secret in pods["exec-fetch"]["secretAsEnv"]} == {"git", "object-storage"}
+    assert all(int(pod["activeDeadlineSeconds"]) >= 600 for pod in pods.values())
+
+
+# --- the compiler ----------------------------------------------------------------------------------------------------
+
+
 def test_compiling_twice_gives_the_same_bytes(compiled: Path, tmp_path: Path) -> None:
-    assert (
-        call("compile", "--image", IMAGE, "--out", tmp_path / "again.yaml", cwd=tmp_path, PYTHONHASHSEED="2").returncode
-        == 0
-    )
+    options = ("--cluster", compiled.with_name("cluster.yaml"), "--out", tmp_path / "again.yaml")
+    assert call(*COMPILE, *options, cwd=tmp_path, PYTHONHASHSEED="2").returncode == 0
     assert (tmp_path / "again.yaml").read_bytes() == compiled.read_bytes()
+
+
+def test_renaming_a_parameter_in_the_graph_alone_is_noticed(tmp_path: Path) -> None:
+    # A copy of the graph in which one stage's parameter has another name: kfp compiles it, the comparison refuses it.
+    for name in ("components", "recipes"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("params.yaml", "gate.yaml", "cluster.yaml"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    for name, old, new in (
+        ("pipeline.py", "evaluate_stars_params", "evaluate_star_params"),
+        ("components/evaluate_stars.py", "params: str", "parameters: str"),
+    ):
+        text = (ROOT / name).read_text()
+        assert old in text
+        (tmp_path / name).write_text(text.replace(old, new))
+    text = (tmp_path / "pipeline.py").read_text()
+    changed = text.replace("evaluate_stars(**measured, params=", "evaluate_stars(**measured, parameters=")
+    assert changed != text
+    (tmp_path / "pipeline.py").write_text(changed)
+    command = [sys.executable, str(tmp_path / "pipeline.py"), *COMPILE, "--out", str(tmp_path / "pipeline.yaml")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    renamed = next(yaml.safe_load_all((tmp_path / "pipeline.yaml").read_text()))
+    assert any("evaluate_star_params" in line and "parameters" in line for line in differences(renamed))

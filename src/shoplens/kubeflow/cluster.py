@@ -6,6 +6,7 @@ tolerations, deadlines) goes through kfp-kubernetes. A run on this machine ignor
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +18,7 @@ from shoplens.errors import ShoplensError
 from shoplens.stages import BY_NAME
 from shoplens.strict import StrictModel, read_yaml
 
-OWN_TASKS = ("settings", "fetch", "refuse", "finish")
+OWN_TASKS = ("check-params", "locate", "divide", "fetch", "embed-shard", "ranking-shard", "refuse", "finish")
 """Tasks of the graph that are no stages."""
 DIGEST = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
 UNITS = {"s": 1, "m": 60, "h": 3600}
@@ -73,6 +74,7 @@ class Needs(StrictModel):
     env: Mapping[Variable, str] = Field(default_factory=dict)
     secrets: Mapping[Variable, SecretKey] = Field(default_factory=dict)
     volumes: Mapping[Name, Folder] = Field(default_factory=dict)
+    config_maps: Mapping[Name, Folder] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _one_source_a_variable(self) -> Self:
@@ -85,7 +87,7 @@ class Needs(StrictModel):
 class Cluster(StrictModel):
     """cluster.yaml as a whole.
 
-    `defaults` holds for every task. What a stage names replaces it, key by key in `env`, `secrets` and `volumes`.
+    `defaults` holds for every task. What a stage names replaces it, in mappings key by key.
     """
 
     image: str | None = None
@@ -101,7 +103,9 @@ class Cluster(StrictModel):
         known = [*BY_NAME, *OWN_TASKS]
         for name in self.stages:
             if name not in known:
-                raise ValueError(f"stages: unknown task {name!r}; known: {', '.join(known)}")
+                near = difflib.get_close_matches(name, known, n=1)
+                meant = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+                raise ValueError(f"stages.{name}: unknown task; {meant}")
         return self
 
     def needs(self, task: str) -> Needs:
@@ -110,7 +114,7 @@ class Cluster(StrictModel):
         merged = {name: getattr(self.defaults, name) for name in Needs.model_fields}
         for name in own.model_fields_set:
             value = getattr(own, name)
-            merged[name] = {**merged[name], **value} if name in ("env", "secrets", "volumes") else value
+            merged[name] = {**merged[name], **value} if isinstance(value, Mapping) else value
         return Needs.model_validate(merged)
 
     def pinned_image(self) -> str:
@@ -146,20 +150,24 @@ def seconds(duration: str) -> int:
     return int(duration[:-1]) * UNITS[duration[-1]]
 
 
-def ask(task: Any, name: str, cluster: Cluster) -> None:
+def ask(task: Any, name: str, cluster: Cluster, gpus: Any = None) -> None:
     """Make a task of the graph ask for what cluster.yaml says.
 
     Args:
         task: a kfp task.
         name: the stage's, or one of OWN_TASKS.
         cluster: what cluster.yaml says.
+        gpus: an output of another task that says how many GPUs, as text; None for the number in cluster.yaml.
     """
     from kfp import kubernetes
 
     needs = cluster.needs(name)
     task.set_cpu_request(needs.cpu).set_cpu_limit(needs.cpu)
     task.set_memory_request(needs.memory).set_memory_limit(needs.memory)
-    if needs.gpus:
+    if gpus is not None:
+        task.set_accelerator_type(cluster.accelerator).set_accelerator_limit(gpus)
+        task.register_pipeline_channels([gpus])  # else it is no input of the task, and the cluster cannot find it
+    elif needs.gpus:
         task.set_accelerator_type(cluster.accelerator).set_accelerator_limit(needs.gpus)
     kubernetes.set_timeout(task, seconds(needs.timeout))
     for key, value in sorted(needs.env.items()):
@@ -168,6 +176,8 @@ def ask(task: Any, name: str, cluster: Cluster) -> None:
         kubernetes.use_secret_as_env(task, reference.secret, {reference.key: variable})
     for claim, folder in sorted(needs.volumes.items()):
         kubernetes.mount_pvc(task, claim, folder)
+    for config_map, folder in sorted(needs.config_maps.items()):
+        kubernetes.use_config_map_as_volume(task, config_map, folder)
     if needs.shm:
         kubernetes.empty_dir_mount(task, "shared-memory", "/dev/shm", medium="Memory", size_limit=needs.shm)
     for key, value in sorted(needs.node_selector.items()):

@@ -104,8 +104,9 @@ def main(build: Build, root: Path, argv: list[str] | None = None) -> int:
             return follow_run(_server(args), args.run, _watch(args))
         params = read_params(args.params)
         read_policy(args.policy)
-        cluster = read_cluster(args.cluster)
+        cluster = Cluster()  # a run on this machine asks for nothing: least of all for the cluster's environment
         if args.command != "run":
+            cluster = read_cluster(args.cluster)
             cluster = cluster.model_copy(update={"image": args.image or cluster.image})
             cluster.pinned_image()
         graph = build(params, args.policy.read_bytes().decode(), cluster)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import importlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from shoplens.files import canonical_json
-from shoplens.params import Params, parse_params
+from shoplens.files import canonical_json, read_json
+from shoplens.kubeflow.settings import part_of, resolved_params
+from shoplens.kubeflow.shown import show
+from shoplens.params import Params
 from shoplens.stages import BY_NAME, run_stage
+
+SHARDED = {"embed": "shoplens.evaluation.embed_shards", "evaluate-ranking": "shoplens.evaluation.ranking_shards"}
+"""Stages that can be done in shards, and the modules that do so."""
 
 
 def section_text(params: Params, section: str) -> str:
@@ -18,18 +23,67 @@ def section_text(params: Params, section: str) -> str:
 
 
 def run_component(stage: str, arguments: Mapping[str, Any]) -> None:
-    """Run a stage on the arguments of its component.
+    """Run a stage on the arguments of its component, and show what came of it.
 
     Args:
         stage: its name.
         arguments: the component's `locals()`: Kubeflow artifacts for the stage's inputs by keyword (hyphens as
-            underscores) and for `out`, and `params`, the canonical JSON of its section, if it has one. Anything else
-            is ignored.
+            underscores) and for `out`; `params`, the canonical JSON of its section, and `recipe`, if it has one;
+            `parts`, the folders of its shards, if it can be done in shards; for train `nodes`, `gpus` and `image`;
+            the artifacts of `shoplens.kubeflow.shown`. Anything else is ignored.
 
     Raises:
         ShoplensError: if the parameters are not valid, or what the stage raises.
     """
+    inputs, params, out = _inputs(stage, arguments), _params(stage, arguments), Path(arguments["out"].path)
+    shards = [Path(part.path) for part in arguments.get("parts", ())]
+    if len(shards) > 1:
+        importlib.import_module(SHARDED[stage]).merge(shards, inputs, out, _section(stage, params))
+    elif arguments.get("nodes", 1) > 1:
+        from shoplens.training.train_job import train_on_cluster
+
+        nodes, gpus, image = arguments["nodes"], arguments["gpus"], arguments["image"]
+        train_on_cluster(inputs, out, params.train, nodes=nodes, gpus=gpus, image=image)
+    else:
+        run_stage(stage, inputs, out, params)
+    show(out, arguments)
+
+
+def promotes(gate: str) -> bool:
+    """The verdict in the gate's folder."""
+    return bool(read_json(Path(gate) / "decision.json")["promote"])
+
+
+def run_part(stage: str, arguments: Mapping[str, Any]) -> None:
+    """Run one shard of a stage, or write an empty folder if the stage is not done in shards.
+
+    Kubeflow's loop is gone through once even then: whether it may be gone through zero times, servers do not agree.
+
+    Args:
+        stage: its name.
+        arguments: as of `run_component`, and `part`, the shard's name among `shoplens.kubeflow.settings.parts`.
+
+    Raises:
+        ShoplensError: as `run_component`.
+    """
+    out = Path(arguments["out"].path)
+    shard, shards = part_of(arguments["part"])
+    if shards == 1:
+        out.mkdir(parents=True, exist_ok=True)
+        return
+    section = _section(stage, _params(stage, arguments))
+    importlib.import_module(SHARDED[stage]).run_shard(_inputs(stage, arguments), out, section, shard, shards)
+
+
+def _inputs(stage: str, arguments: Mapping[str, Any]) -> dict[str, Path]:
+    return {name: Path(arguments[name.replace("-", "_")].path) for name in BY_NAME[stage].inputs}
+
+
+def _params(stage: str, arguments: Mapping[str, Any]) -> Params:
     section = BY_NAME[stage].section
-    inputs = {name: Path(arguments[name.replace("-", "_")].path) for name in BY_NAME[stage].inputs}
-    values = {section: json.loads(arguments["params"])} if section else {}
-    run_stage(stage, inputs, Path(arguments["out"].path), parse_params(values, f"parameters of {stage}"))
+    return resolved_params(arguments["recipe"], {section: arguments["params"]}) if section else Params()
+
+
+def _section(stage: str, params: Params) -> Any:
+    section = BY_NAME[stage].section
+    return params.section(section) if section else None

@@ -51,8 +51,8 @@ def parser(root: Path) -> argparse.ArgumentParser:
     graph = argparse.ArgumentParser(add_help=False)
     graph.add_argument("--params", type=Path, default=root / "params.yaml", help="parameters or a recipe")
     graph.add_argument("--policy", type=Path, default=root / "gate.yaml", help="promotion policy")
-    graph.add_argument("--cluster", type=Path, default=root / "cluster.yaml", help="what tasks ask the cluster for")
     image = argparse.ArgumentParser(add_help=False)
+    image.add_argument("--cluster", type=Path, default=root / "cluster.yaml", help="what tasks ask the cluster for")
     image.add_argument("--image", help="of all tasks, by digest (default: as in cluster.yaml)")
     cluster = argparse.ArgumentParser(add_help=False)
     cluster.add_argument(
