@@ -9,9 +9,9 @@ from components.base import component
 def fetch(
     source: str,
     revision: str,
-    fresh: str,
+    fresh: str,  # noqa: ARG001
     sample_listings: int,
-    data: dsl.Output[dsl.Dataset],  # noqa: ARG001
+    data: dsl.Output[dsl.Dataset],
 ) -> None:
     """Get the contract folder of a revision with `dvc get`, or take a folder in place.
 
