@@ -1,12 +1,15 @@
-"""data/ is what data.dvc pins: rendered and compared, pulled, or refused; with the real DVC."""
+"""data/ is what data.dvc pins: rendered and compared, or refused; with the real DVC.
+
+Data that is pulled from a remote is in stores/test_dvc_remote.py.
+"""
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from stores.dvc_project import dvc
 
 from shoplens.errors import ShoplensError
 from shoplens.params import Params, WorldParams
@@ -17,13 +20,9 @@ ROOT = Path(__file__).parents[1]
 WORLD = WorldParams(listings=24, seed=5)
 
 
-def dvc(folder: Path, *arguments: str) -> None:
-    subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=folder, check=True, capture_output=True)
-
-
 @pytest.fixture(scope="module")
 def pinned(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout whose data.dvc pins a demo of 24 listings, pushed to a remote beside it."""
+    """A checkout whose data.dvc pins a demo of 24 listings."""
     folder = tmp_path_factory.mktemp("pinned") / "project"
     (folder / ".dvc").mkdir(parents=True)
     for name in (".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore"):
@@ -35,17 +34,14 @@ def pinned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     dvc(folder, "add", "data")
     pin = yaml.safe_load((folder / "data.dvc").read_text())
     (folder / "data.dvc").write_text(yaml.safe_dump({"meta": {"demo": pin["outs"][0]["md5"]}, **pin}, sort_keys=False))
-    dvc(folder, "remote", "add", "-d", "team", str(folder.parent / "remote"))
-    dvc(folder, "push", "data.dvc")
     return folder
 
 
 @pytest.fixture
 def clone(pinned: Path, tmp_path: Path) -> Path:
-    """What a fresh clone has: no data, no cache, no remote of its own."""
+    """What a fresh clone has: no data, no cache."""
     folder = tmp_path / "clone"
     shutil.copytree(pinned, folder, ignore=shutil.ignore_patterns("data", "cache", "tmp"))
-    shutil.copy(ROOT / ".dvc" / "config", folder / ".dvc" / "config")
     return folder
 
 
@@ -67,12 +63,6 @@ def test_other_bytes_are_told_before_anything_runs(clone: Path, capsys: pytest.C
     get_pinned_data(clone)
     assert "renders other bytes" in capsys.readouterr().err
     assert (clone / "data.dvc").read_bytes() == pin
-
-
-def test_a_remote_is_pulled_from(pinned: Path, clone: Path) -> None:
-    dvc(clone, "remote", "add", "-d", "team", str(pinned.parent / "remote"))
-    get_pinned_data(clone)
-    assert (clone / "data" / "listings.parquet").read_bytes() == (pinned / "data" / "listings.parquet").read_bytes()
 
 
 def test_data_of_ones_own_is_left_alone_and_the_difference_is_said(

@@ -62,6 +62,17 @@ def workspace_hash(root: Path) -> str:
         return str(out.get_hash().value)
 
 
+def _pull(root: Path, wanted: str, remotes: str) -> None:
+    try:
+        _dvc(root, "pull", "data.dvc", quiet=False)
+    except ShoplensError:
+        raise ShoplensError(
+            f"data/ ({wanted}) could not be pulled from {remotes}; dvc's reason stands above. If the files are not "
+            "there, run `dvc push data.dvc` where data/ still is; if the remote is not reached, check its address "
+            "(`dvc remote modify`) and its keys (of S3: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE)"
+        ) from None
+
+
 def get_pinned_data(root: Path) -> None:
     """Make data/ what data.dvc pins.
 
@@ -85,9 +96,10 @@ def get_pinned_data(root: Path) -> None:
                 "the run uses data/ as it is, and `dvc repro` pins it"
             )
         return
-    if _dvc(root, "remote", "list").strip():
+    remotes = ", ".join(" ".join(line.split()) for line in _dvc(root, "remote", "list").splitlines())
+    if remotes:
         say("Pulling data/ from the DVC remote")
-        _dvc(root, "pull", "data.dvc", quiet=False)
+        _pull(root, wanted, remotes)
         return
     if not pin.is_demo:
         raise ShoplensError(

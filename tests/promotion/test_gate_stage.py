@@ -32,6 +32,14 @@ def test_a_no_is_written_printed_and_not_an_error(run, capsys):
     assert "stars beat chance" in printed
 
 
+def test_tasks_that_were_not_evaluated_leave_the_other_rules_their_numbers(run):
+    run.ready("A")
+    chain = {name: run.path(name) for name in ("data", "prepare", "train", "champion")} | {"embed": run.path("train")}
+    with write_artifact(run.path("evaluate-tasks"), "evaluate-tasks", chain, {}) as folder:
+        write_json(folder / "metrics.json", {"split": "split-1", "skipped": "no tasks", "metrics": {}})
+    assert [rule["status"] for rule in decision(run.decide())["rules"]] == ["pass", "skipped", "pass"]
+
+
 def test_the_power_of_the_policy_is_computed_from_a_finished_run(run):
     run.all("A").ready("B")
     (run.root / "policy").symlink_to(run.path("gate.yaml"))

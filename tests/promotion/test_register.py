@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 from ranking.tiny_ranker import expected, small_plan
-from stores.on_every_store import on_every_registry
+from stores.marks import on_every_registry
 
 from shoplens.artifacts import read_artifact, write_artifact
 from shoplens.errors import ShoplensError

@@ -1,7 +1,7 @@
 """Rollback: the version before answers again; the one that left stays out until somebody asks for it."""
 
 import pytest
-from stores.on_every_store import on_every_registry
+from stores.marks import on_every_registry
 
 from shoplens.artifacts import digest_of, read_artifact
 from shoplens.errors import ShoplensError

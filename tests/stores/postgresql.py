@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import secrets
 import shutil
 import subprocess
@@ -76,8 +77,9 @@ def _unprivileged(folder: Path) -> dict[str, Any]:
     """For root, whom PostgreSQL refuses: run as nobody, to whom the folder is given."""
     if os.geteuid() != 0:
         return {}
-    shutil.chown(folder, "nobody")
-    return {"user": "nobody", "group": "nogroup", "extra_groups": []}
+    nobody = pwd.getpwnam("nobody")
+    os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
 
 
 def _package() -> Path:
