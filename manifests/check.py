@@ -28,7 +28,7 @@ OVERLAYS = Path(__file__).parent / "overlays"
 SCHEMAS = Path(__file__).parent / "schemas"
 CORE_GROUPS = {"", "apps", "autoscaling", "batch", "networking.k8s.io", "policy", "rbac.authorization.k8s.io"}
 WORKLOADS = {"Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob", "Pod", "ServingRuntime"}
-SECRETS = {"triton-admin", "mlflow-postgres", "object-storage", "models-storage"}
+SECRETS = {"triton-admin", "mlflow-postgres", "object-storage", "models-storage", "git"}
 """Made by hand (docs/kubernetes.md): no manifest has their values."""
 UNBUILT = "sha256:" + 64 * "0"
 """The digest of an image that was not built yet."""

@@ -131,10 +131,24 @@ def test_accounts_may_do_what_their_work_takes(rendered: Rendered) -> None:
         rules = one(rendered["gpu"], "Role", role)["rules"]
         return {(resource, verb) for rule in rules for resource in rule["resources"] for verb in rule["verbs"]}
 
-    assert rights("shoplens-deployer") == {("endpointslices", verb) for verb in ("get", "list", "watch")}
     assert ("workflowtaskresults", "create") in rights("shoplens-pipeline")
     changed = {resource for resource, verb in rights("shoplens-pipeline") if verb in ("create", "delete", "patch")}
     assert changed == {"workflowtaskresults", "trainjobs"}
+    assert {verb for _, verb in rights("shoplens-submitter")} == {"create", "get", "list", "terminate"}
+    bound = {
+        subject["name"] for found in rendered["gpu"] if found["kind"] == "RoleBinding" for subject in found["subjects"]
+    }
+    assert bound == {"shoplens-pipeline", "shoplens-submitter"}
+
+
+def test_only_pods_of_runs_get_a_token_by_themselves(rendered: Rendered) -> None:
+    given = {
+        found["metadata"]["name"]
+        for objects in rendered.values()
+        for found in objects
+        if found["kind"] == "ServiceAccount" and found.get("automountServiceAccountToken", True)
+    }
+    assert given == {"shoplens-pipeline"}
 
 
 def test_a_field_that_kubernetes_does_not_know_is_a_problem(rendered: Rendered) -> None:

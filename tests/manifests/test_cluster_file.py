@@ -1,0 +1,85 @@
+"""What cluster.yaml asks for is in the manifests: claims, config maps, secrets, services, accounts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+
+from manifests.check import SECRETS, Object
+from shoplens.kubeflow.cluster import Needs, read_cluster
+from shoplens.kubeflow.options import parser
+from shoplens.serving.target import Target
+from shoplens.strict import parse
+
+ROOT = Path(__file__).parents[2]
+Rendered = dict[str, list[Object]]
+
+
+@pytest.fixture(scope="module")
+def needs() -> list[Needs]:
+    """Of every task that cluster.yaml names."""
+    cluster = read_cluster(ROOT / "cluster.yaml")
+    return [cluster.needs(task) for task in cluster.stages]
+
+
+def names(objects: list[Object], kind: str) -> set[str]:
+    return {found["metadata"]["name"] for found in objects if found["kind"] == kind}
+
+
+def named(objects: list[Object], kind: str, name: str) -> Object:
+    [found] = [found for found in objects if (found["kind"], found["metadata"]["name"]) == (kind, name)]
+    return found
+
+
+@pytest.mark.parametrize("overlay", ["gpu", "local"])
+def test_what_tasks_mount_is_there(rendered: Rendered, needs: list[Needs], overlay: str) -> None:
+    assert {claim for need in needs for claim in need.volumes} <= names(rendered[overlay], "PersistentVolumeClaim")
+    assert {name for need in needs for name in need.config_maps} <= names(rendered[overlay], "ConfigMap")
+
+
+def test_secrets_of_tasks_are_among_those_that_the_docs_make(needs: list[Needs]) -> None:
+    used = {(key.secret, key.key) for need in needs for key in need.secrets.values()}
+    assert {secret for secret, _ in used} <= SECRETS
+    said = (ROOT / "docs" / "kubeflow.md").read_text()
+    for secret, key in used:
+        [made] = [part for part in said.split("kubectl ") if f"create secret generic {secret} " in part]
+        assert f"--from-literal={key}=" in made
+
+
+@pytest.mark.parametrize("overlay", ["gpu", "local"])
+def test_the_registry_that_tasks_write_to_is_a_service(rendered: Rendered, needs: list[Needs], overlay: str) -> None:
+    for need in needs:
+        address = urlsplit(need.env["MLFLOW_TRACKING_URI"])
+        ports = named(rendered[overlay], "Service", str(address.hostname))["spec"]["ports"]
+        assert address.port in [port["port"] for port in ports]
+
+
+@pytest.mark.parametrize(("overlay", "variant"), [("gpu", "gpu"), ("local", "embedded")])
+def test_the_servers_that_a_run_deploys_to_are_triton_s_pods(rendered: Rendered, overlay: str, variant: str) -> None:
+    text = named(rendered[overlay], "ConfigMap", "shoplens-target")["data"]["target.yaml"]
+    target = parse(Target, yaml.safe_load(text), "target.yaml")
+    [address] = target.servers
+    service = named(rendered[overlay], "Service", address.partition(":")[0])
+    assert service["spec"]["clusterIP"] == "None" and service["spec"]["publishNotReadyAddresses"]
+    assert int(address.partition(":")[2]) in [port["port"] for port in service["spec"]["ports"]]
+    assert target.variant == variant
+    deploy = read_cluster(ROOT / "cluster.yaml").needs("deploy")
+    assert deploy.volumes["triton-repository"] == target.repository
+    assert target.key is not None and target.key.variable in deploy.secrets
+    [triton] = named(rendered[overlay], "Deployment", "triton")["spec"]["template"]["spec"]["containers"]
+    assert any(f":{target.key.header}=$(" in argument for argument in triton["args"])
+
+
+def test_the_nightly_run_submits_with_its_own_image_and_the_token_that_submit_looks_for(rendered: Rendered) -> None:
+    pod = named(rendered["gpu"], "CronJob", "shoplens-nightly")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    values = {variable["name"]: variable.get("value") for variable in container["env"]}
+    assert values["IMAGE"] == container["image"]
+    arguments = parser(ROOT).parse_args([*container["command"][2:], *container["args"]])
+    assert arguments.service_account in names(rendered["gpu"], "ServiceAccount")
+    [mount] = [mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] == "token"]
+    [token] = [volume["projected"]["sources"][0] for volume in pod["volumes"] if volume["name"] == "token"]
+    assert f"{mount}/{token['serviceAccountToken']['path']}" == "/var/run/secrets/kubeflow/pipelines/token"
