@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import threading
@@ -26,7 +27,7 @@ from shoplens.serving import live, switch
 from shoplens.serving.client import embed_gallery, loaded_models, served_slot
 from shoplens.serving.deploy import deploy_version
 from shoplens.serving.examples import Answers, check_answers
-from shoplens.serving.target import HEADER_PREFIX, choosing
+from shoplens.serving.target import HEADER_PREFIX, choosing, chosen, place_of
 
 MODEL = "tiny"
 PHOTOS = [make_photo(seed, 180, 140) for seed in (1, 2, 3)]
@@ -93,6 +94,55 @@ def wait_for(condition: Callable[[], object], what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"{what} did not happen within a minute"
         time.sleep(0.05)
+
+
+VALID = {"servers": ["triton-pods:8001"], "repository": "."}
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"server": "x:1"}, "target.yaml: server: unknown key; did you mean 'servers'?"),
+        ({"servers": []}, "target.yaml: servers: has too few entries"),
+        ({"servers": ["http://triton:8000"]}, "'http://triton:8000' is not host:port, the gRPC address of a server"),
+        ({"servers": ["triton"]}, "'triton' is not host:port"),
+        ({"repository": "gs://models"}, "'gs://models' is neither a folder nor s3://bucket/prefix"),
+        ({"repository": "none"}, "none is not a folder: mount the volume"),
+        ({"variant": "cpu"}, "target.yaml: variant:"),
+        ({"wait_s": -1}, "target.yaml: wait_s:"),
+        ({"key": {"header": "shoplens-admin"}}, "target.yaml: key.variable:"),
+        ({"key": {"header": "a", "variable": "sesame!"}}, "target.yaml: key.variable:"),
+        ({"key": {"header": "a", "variable": "NOT_SET"}}, "the environment has no NOT_SET: set it to the key"),
+    ],
+)
+def test_a_target_that_cannot_be_meant_is_a_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, object], problem: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("target.yaml").write_text(yaml.safe_dump(VALID | change))
+    with pytest.raises(ShoplensError, match=re.escape(problem)):
+        place_of(Path("target.yaml"))
+
+
+def test_a_target_of_servers_and_a_repository_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("target.yaml").write_text(yaml.safe_dump(VALID))
+    place = place_of(Path("target.yaml"))
+    assert (place.variant, place.fleet.headers, place.store.where) == ("gpu", {}, ".")
+
+
+def test_the_option_goes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SHOPLENS_TARGET", raising=False)
+    assert chosen() is None
+    with choosing(Path("a.yaml")):
+        assert chosen() == Path("a.yaml")
+    assert chosen() is None
+    monkeypatch.setenv("SHOPLENS_TARGET", "b.yaml")
+    with choosing(None):
+        assert chosen() == Path("b.yaml")
+    with pytest.raises(RuntimeError), choosing(Path("a.yaml")):
+        raise RuntimeError
+    assert chosen() == Path("b.yaml")
 
 
 @pytest.mark.usefixtures("deployer")
