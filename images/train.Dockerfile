@@ -34,6 +34,7 @@ COPY recipes /srv/shoplens/recipes
 ENV PATH=/opt/shoplens/bin:$PATH \
     SHOPLENS_SERVING_CACHE=/opt/serving \
     SHOPLENS_HOME=/home/shoplens/.shoplens \
+    SHOPLENS_RECIPES=/srv/shoplens/recipes \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
 WORKDIR /home/shoplens
