@@ -105,6 +105,8 @@ def summary(layout: Layout) -> str:
         found = _read(layout.path(stage) / "metrics.json")
         if found:
             lines += _metric_lines(found["metrics"])
+            if "skipped" in found:
+                lines.append(f"  tasks: not evaluated: {found['skipped']}")
     ranking = _read(layout.path("evaluate-ranking") / "metrics.json")
     if ranking:
         lines.append(_ranking_line(ranking))

@@ -158,6 +158,21 @@ def test_task_facts_come_from_training_listings_alone(tiny_data: Path) -> None:
     assert facts["scene"]["classes"] == sorted({r["scene"] for r in listings if r["scene"] is not None})
 
 
+def test_data_whose_tasks_teach_nothing_is_prepared_for_its_image_sources_and_refused_without_any(
+    tiny_data: Path,
+) -> None:
+    write_spec(tiny_data, tasks=[])
+    assert read_json(prepared(tiny_data) / "tasks.json") == {"tasks": [], "skipped": []}
+    table = rows(tiny_data, "listings.parquet")
+    write_rows(tiny_data, "listings.parquet", [{**row, "has_pool": True} for row in table])
+    write_spec(tiny_data, tasks=[{"name": "has_pool", "kind": "binary"}])
+    assert read_json(prepared(tiny_data) / "tasks.json") == {"tasks": [], "skipped": ["has_pool"]}
+    (tiny_data / "labels.parquet").unlink()
+    write_spec(tiny_data, tasks=[{"name": "has_pool", "kind": "binary"}], sources=[])
+    with pytest.raises(ShoplensError, match="no task has two different labels"):
+        prepared(tiny_data)
+
+
 def test_same_data_same_bytes(tiny_data: Path) -> None:
     first = {p.name: p.read_bytes() for p in prepared(tiny_data).iterdir()}
     assert {p.name: p.read_bytes() for p in prepared(tiny_data).iterdir()} == first

@@ -243,6 +243,17 @@ def test_no_labelled_test_listing_is_said_and_not_a_crash(tmp_path: Path) -> Non
         run.go()
 
 
+def test_an_encoder_of_image_sources_alone_leaves_no_outcomes_but_the_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Run(tmp_path, {"candidate": TaskHeads([], DIM, 8)}, {"candidate": embeddings(), "reference": embeddings()})
+    run.go()
+    reason = "the encoder learned no task of listings"
+    assert read_json(run.out / "metrics.json") == {"split": "split-1", "skipped": reason, "metrics": {}}
+    assert not (run.out / "outcomes.parquet").exists()
+    assert f"tasks not evaluated: {reason}" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("changed", "named"), [("prepare", "prepare"), ("train", "train"), ("embed", "train")])
 def test_artifacts_of_another_split_or_candidate_are_refused(run: Run, changed: str, named: str) -> None:
     if changed == "prepare":

@@ -157,6 +157,9 @@ def _tasks(run: Run) -> None:
     tables += [outcome_rows("tasks/score", model, units, rng.normal(0.6, 0.1, run.n)) for model in models]
     chain = run.inputs("data", "prepare", "train", "champion", "embed")
     with write_artifact(run.path("evaluate-tasks"), "evaluate-tasks", chain, {"resamples": 200, "seed": 1}) as out:
+        if not run.tasks:
+            write_json(out / "metrics.json", {"split": SPLIT, "skipped": "the encoder learned none", "metrics": {}})
+            return
         write_outcomes(out / "outcomes.parquet", tables)
         outcomes = read_outcomes(out / "outcomes.parquet")
         write_json(out / "metrics.json", summarise(outcomes, directions, SPLIT, resamples=200))

@@ -43,6 +43,12 @@ def test_a_refused_run_says_no_first_and_why_with_metric_candidate_baseline_and_
     assert margin == "worse by less than 0.02"
 
 
+def test_a_run_without_tasks_says_so_in_their_place(tmp_path):
+    page = Page(build_run(tmp_path, tasks=()).report())
+    assert "Tasks were not evaluated: the encoder learned none." in page.text
+    assert "Measure" not in page.text[page.text.index("Training tasks") : page.text.index("Ranking")]
+
+
 def test_floors_stand_in_the_rule_table_in_their_own_terms(refused_page):
     page = Page(refused_page)
     assert page.row("served as trained")[1:7] == [

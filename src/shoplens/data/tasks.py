@@ -46,7 +46,7 @@ def describe_tasks(spec: DatasetSpec, listings: pa.Table, split: np.ndarray) -> 
     A task without two different training labels cannot be learned: it is left out and named under "skipped".
 
     Raises:
-        ShoplensError: if a part of the split is empty, or no task can be learned.
+        ShoplensError: if a part of the split is empty, or no task can be learned and there is no image source.
     """
     for part in ("train", "validation", "test"):
         if not (split == part).any():
@@ -69,7 +69,7 @@ def describe_tasks(spec: DatasetSpec, listings: pa.Table, split: np.ndarray) -> 
             classes, counts = np.unique(values, return_counts=True)
             facts |= {"classes": tuple(classes.tolist()), "prior": tuple((counts / len(values)).tolist())}
         tasks.append(Task.model_validate(facts).model_dump(mode="json"))
-    if not tasks:
+    if not tasks and not spec.sources:
         raise ShoplensError("listings.parquet: no task has two different labels among the training listings")
     return {"tasks": tasks, "skipped": skipped}
 

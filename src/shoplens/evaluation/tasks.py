@@ -24,7 +24,7 @@ from shoplens.files import read_json, write_csv, write_json
 from shoplens.models.bundle import load_bundle
 from shoplens.models.heads import TaskHeads, probabilities
 from shoplens.params import EvaluateTasksParams
-from shoplens.progress import counter
+from shoplens.progress import counter, say
 
 Floats = NDArray[np.float64]
 
@@ -86,6 +86,8 @@ def evaluate_tasks(
 ) -> None:
     """Write per-listing outcomes, a table with a row for each task and model, and the metrics with intervals.
 
+    For an encoder that learned from image sources alone, only why there are none.
+
     Raises:
         ShoplensError: if an input was made from other data, another split or another candidate, or no test listing
             has a label.
@@ -100,6 +102,13 @@ def evaluate_tasks(
     spec = read_spec(data)
     listings = rows_of(read_listings(data, spec), ids)
     bundle = load_bundle(train / "encoder")
+    split = read_json(prepare / "split.json")["hash"]
+    if not bundle.heads.tasks:
+        reason = "the encoder learned no task of listings"
+        say(f"tasks not evaluated: {reason}")
+        with write_artifact(out, "evaluate-tasks", inputs, params.model_dump(mode="json")) as folder:
+            write_json(folder / "metrics.json", {"split": split, "skipped": reason, "metrics": {}})
+        return
     forecasts: dict[Model, dict[str, Forecast]] = {
         "candidate": forecasts_of(bundle.heads, np.load(embed / "candidate.npy")[tested])
     }
@@ -143,8 +152,7 @@ def evaluate_tasks(
     with write_artifact(out, "evaluate-tasks", inputs, params.model_dump(mode="json")) as folder:
         write_outcomes(folder / "outcomes.parquet", tables)
         outcomes = read_outcomes(folder / "outcomes.parquet")
-        split_hash = read_json(prepare / "split.json")["hash"]
-        summary = summarise(outcomes, directions, split_hash, resamples=params.resamples, seed=params.seed)
+        summary = summarise(outcomes, directions, split, resamples=params.resamples, seed=params.seed)
         write_json(folder / "metrics.json", summary)
         write_csv(folder / "tasks.csv", rows)
 

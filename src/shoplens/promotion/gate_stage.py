@@ -59,9 +59,9 @@ def measure(evidence: Evidence) -> Measurements:
         _same(artifact, prepare, "data")
     split = read_json(evidence.prepare / "split.json")["hash"]
     metrics: dict[str, Measurement] = {}
-    evaluated = [tasks, stars]
-    # Without a search log or image sources there are no such outcomes; a rule on them then fails, or is optional.
-    evaluated += [artifact for artifact in (ranking, retrieval) if (artifact.path / "outcomes.parquet").exists()]
+    # Without tasks, a search log or image sources there are no such outcomes; a rule on them fails, or is optional.
+    found = [artifact for artifact in (tasks, ranking, retrieval) if (artifact.path / "outcomes.parquet").exists()]
+    evaluated = [stars, *found]
     outcomes = merge(read_outcomes(artifact.path / "outcomes.parquet") for artifact in evaluated)
     for artifact in (tasks, stars, ranking, retrieval, package):
         summary = read_json(artifact.path / "metrics.json")

@@ -126,8 +126,11 @@ def _holdout_figure(rows: Sequence[HoldoutRow], name: str, block: Mapping[str, A
     )
 
 
-def read_tasks(evaluated: Artifact) -> Tasks:
-    """All training tasks, from tasks.csv and the outcomes of stage evaluate-tasks."""
+def read_tasks(evaluated: Artifact) -> Tasks | str:
+    """All training tasks, from tasks.csv and the outcomes of stage evaluate-tasks, or why none was evaluated."""
+    measured = read_json(evaluated.path / "metrics.json")
+    if "skipped" in measured:
+        return str(measured["skipped"])
     table = _read_csv(evaluated.path / "tasks.csv")
     outcomes = read_outcomes(evaluated.path / "outcomes.parquet")
     rows, marks = [], []
