@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
-from manifests.check import SECRETS, Object
+from manifests.check import SECRETS, Object, pods
 from shoplens.kubeflow.cluster import Needs, read_cluster
 from shoplens.kubeflow.options import parser
 from shoplens.serving.target import Target
@@ -38,6 +39,15 @@ def named(objects: list[Object], kind: str, name: str) -> Object:
 def test_what_tasks_mount_is_there(rendered: Rendered, needs: list[Needs], overlay: str) -> None:
     assert {claim for need in needs for claim in need.volumes} <= names(rendered[overlay], "PersistentVolumeClaim")
     assert {name for need in needs for name in need.config_maps} <= names(rendered[overlay], "ConfigMap")
+
+
+@pytest.mark.parametrize("overlay", ["gpu", "local"])
+def test_volumes_are_writable_for_the_user_of_the_image_whoever_mounts_them(rendered: Rendered, overlay: str) -> None:
+    [user] = re.findall(r"^USER (\d+):\1$", (ROOT / "images" / "train.Dockerfile").read_text(), re.MULTILINE)
+    for pod in pods(rendered[overlay]):
+        claims = {volume.get("persistentVolumeClaim", {}).get("claimName") for volume in pod.spec.get("volumes", [])}
+        if claims & {"shoplens-home", "triton-repository"}:
+            assert pod.spec["securityContext"]["fsGroup"] == int(user), pod.where
 
 
 def test_secrets_of_tasks_are_among_those_that_the_docs_make(needs: list[Needs]) -> None:
