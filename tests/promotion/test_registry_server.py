@@ -23,6 +23,18 @@ def test_files_go_to_s3_through_the_server_and_lost_ones_are_named(run, registry
 
 
 @pytest.mark.slow
+def test_the_server_lets_in_by_the_names_of_the_cluster_only(team_mlflow):
+    import requests
+
+    def asked_as(host):
+        address = f"{team_mlflow.url}/api/2.0/mlflow/experiments/get-by-name?experiment_name=Default"
+        return requests.get(address, headers={"Host": host}, timeout=60).status_code
+
+    assert {asked_as(host) for host in ("mlflow:5000", "mlflow.shoplens.svc.cluster.local:5000")} == {200}
+    assert asked_as("mlflow.example.com") == 403
+
+
+@pytest.mark.slow
 def test_the_database_itself_is_a_registry_once_it_says_where_files_go(run, team_database, team_storage, monkeypatch):
     from click.testing import CliRunner
     from mlflow.cli import cli

@@ -73,8 +73,9 @@ def _arguments() -> list[str]:
 
 
 def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    while True:
+    for _ in range(1500):
         with contextlib.suppress(URLError, ConnectionError), urllib.request.urlopen(f"{url}/health"):
             return
         assert process.poll() is None, log.read_text()
         time.sleep(0.2)
+    raise TimeoutError(log.read_text())

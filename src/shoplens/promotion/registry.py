@@ -124,8 +124,13 @@ def baseline_version(model: str, alias: str, weights: str) -> str | None:
     return None
 
 
-def fetch_version(model: str, version: str, part: Literal["encoder", "package"], out: Path) -> None:
-    """Download a version's encoder bundle or package into the new folder `out`.
+def fetch_version(
+    model: str,
+    version: str,
+    part: Literal["encoder", "package", "package/reference", "package/examples"],
+    out: Path,
+) -> None:
+    """Download a version's encoder bundle or package, or a part of that, into the new folder `out`.
 
     Raises:
         ShoplensError: if the version or its files do not exist.
@@ -288,6 +293,8 @@ def _client(uri: str) -> MlflowClient:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     os.environ.setdefault("PGCONNECT_TIMEOUT", str(PATIENCE_S))
+    # a server that is gone in the middle of a run: a minute is enough to start it again; MLflow's 7 are four, silent
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "5")
     from mlflow import MlflowClient
 
     for name in ("mlflow", "alembic"):
