@@ -75,6 +75,10 @@ def group_of(found: Object) -> str:
 def pods(objects: list[Object]) -> Iterator[Pod]:
     """The pods that these objects start. KServe adds to the runtime's pod what the service says; both are checked."""
     for found in objects:
+        if found["kind"] == "TrainingRuntime":
+            for job in found["spec"]["template"]["spec"]["replicatedJobs"]:
+                template = job["template"]["spec"]["template"]
+                yield Pod(name_of(found), template.get("metadata", {}).get("labels", {}), template["spec"])
         if found["kind"] not in WORKLOADS:
             continue
         spec = found["spec"]

@@ -103,10 +103,12 @@ def test_on_gpus_the_autoscaler_counts_the_pods_and_each_has_a_gpu(rendered: Ren
     ]
 
 
-def test_locally_nothing_needs_a_gpu_object_storage_or_prometheus(rendered: Rendered) -> None:
+def test_locally_nothing_needs_a_gpu_object_storage_prometheus_or_trainer(rendered: Rendered) -> None:
     text = str(rendered["local"])
     assert "nvidia.com/gpu" not in text and "object-storage'" not in str(one(rendered["local"], "Deployment", "mlflow"))
-    assert {found["kind"] for found in rendered["local"]}.isdisjoint({"PodMonitor", "PrometheusRule"})
+    assert {found["kind"] for found in rendered["local"]}.isdisjoint(
+        {"PodMonitor", "PrometheusRule", "TrainingRuntime"}
+    )
     assert one(
         rendered["local"],
         "ConfigMap",
@@ -204,6 +206,7 @@ MISSPELT = {
     "ServingRuntime": lambda spec: spec["containers"][0].update(imagePullPolice="Always"),
     "PodMonitor": lambda spec: spec["podMetricsEndpoints"][0].update(intervall="15s"),
     "PrometheusRule": lambda spec: spec["groups"][0]["rules"][0].update(labls={}),
+    "TrainingRuntime": lambda spec: spec["mlPolicy"].update(numNode=2),
 }
 
 

@@ -105,6 +105,20 @@ def test_init_containers_and_cron_jobs_are_judged_as_well() -> None:
     assert any(problem.startswith("CronJob job: container init") for problem in policy_problems([job]))
 
 
+def test_pods_of_a_training_runtime_are_judged_as_well() -> None:
+    job = {
+        "name": "node",
+        "template": {"spec": {"template": changed(lambda it: first(it).pop("resources"))["spec"]["template"]}},
+    }
+    runtime = {
+        "kind": "TrainingRuntime",
+        "metadata": {"name": "r"},
+        "spec": {"template": {"spec": {"replicatedJobs": [job]}}},
+    }
+    problems = policy_problems([runtime])
+    assert "TrainingRuntime r: container c: no memory in its limits" in problems and len(problems) == 4
+
+
 def role(kind: str = "Role", **rule: list[str]) -> Object:
     return {"kind": kind, "metadata": {"name": "r"}, "rules": [{"apiGroups": [""], **rule}]}
 
