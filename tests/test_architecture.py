@@ -25,6 +25,7 @@ ORDER = (
     "serving",
     "report",
     "ci",
+    "drift",
 )
 HEAVY = ("torch", "mlflow", "great_expectations", "kfp", "matplotlib", "pandas", "sklearn", "tritonclient", "pyarrow")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import traceback
 from pathlib import Path
 
 from shoplens.errors import ShoplensError, system_error
@@ -24,6 +25,7 @@ EXAMPLES = """examples:
   shoplens rank "sea view pool" --top 20               the served ranker's first listings for a query
   shoplens judge make --source lens                    questions for people about two models' search results
   shoplens search lamp.jpg --source shop               the catalogue photos that look most like a photo
+  shoplens drift --data new-data                       is what came since still like the champion's data?
   shoplens rollback                                    put the previous version back
 """
 RANK_EXAMPLES = """examples:
@@ -44,6 +46,14 @@ SEARCH_EXAMPLES = """examples:
   shoplens search lamp.jpg --source lens --top 5            five results, with how many bits of the codes differ
   shoplens search room.jpg --source shop --box .1 .2 .4 .6  what the box of the photo shows
   shoplens search lamp.jpg --json                           {"photo", "source", "version", "bits", "hits"}
+"""
+
+DRIFT_EXAMPLES = """examples:
+  shoplens drift --data this-month                       a contract folder's new listings, beside the champion's data
+  shoplens drift --log                                   what `shoplens serve` was asked
+  shoplens drift --data this-month --log --retrain       both; on drift, start retrain.yml on GitHub
+  shoplens drift --data this-month --artifacts artifacts beside the candidate of a run, without a registry
+exit codes: 0 no drift, 1 drift, 2 failed; docs/drift.md says what is tested, and how sure it is
 """
 
 CI_EXAMPLES = """examples:
@@ -138,6 +148,16 @@ def _parser() -> argparse.ArgumentParser:
         )
     )
 
+    _drift_arguments(
+        commands.add_parser(
+            "drift",
+            help="whether incoming data and requests are still what the champion was trained on",
+            description="Compare new listings and served requests with what the champion was trained on.",
+            epilog=DRIFT_EXAMPLES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+    )
+
     rollback = commands.add_parser("rollback", help="put the previous version back, in the registry and the server")
     rollback.add_argument("--to", help="version to go back to (default: the one that the champion replaced)")
     rollback.add_argument("--params", type=Path, default=PARAMS, help="its section `register` names models and alias")
@@ -158,6 +178,29 @@ def _target_argument(parser: argparse.ArgumentParser) -> None:
         metavar="YAML",
         help="the Triton servers of a cluster instead of this machine's: docs/serving.md (default: SHOPLENS_TARGET)",
     )
+
+
+def _drift_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, metavar="DIR", help="contract folder; its new listings are compared")
+    parser.add_argument(
+        "--log", type=Path, nargs="?", const=Path(), metavar="DIR", help="log of requests (default: this machine's)"
+    )
+    parser.add_argument("--artifacts", type=Path, metavar="DIR", help="a run's, to compare with its candidate instead")
+    parser.add_argument("--alpha", type=_share, default=0.01, help="false-alarm rate of the report (default: 0.01)")
+    parser.add_argument("--seed", type=_positive, default=1, help="of samples and permutations (default: 1)")
+    parser.add_argument("--retrain", action="store_true", help="on drift, start the retraining workflow on GitHub")
+    parser.add_argument("--params", type=Path, default=PARAMS, help="its section `register` names model and alias")
+    parser.add_argument("--out", type=Path, default=Path("out/drift"), help="folder to write (default: out/drift)")
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 1e-4 <= value <= 0.5:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share between 0.0001 and 0.5")
+    return value
 
 
 def _positive_or_zero(text: str) -> int:
@@ -357,6 +400,33 @@ def _search(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _drift(arguments: argparse.Namespace) -> int:
+    from shoplens.drift.command import measure_drift
+    from shoplens.serving.live import request_log
+
+    if arguments.data is None and arguments.log is None:
+        print("shoplens: nothing to compare: name --data, --log or both", file=sys.stderr)
+        return 2
+    try:
+        found = measure_drift(
+            data=arguments.data,
+            log=request_log() if arguments.log == Path() else arguments.log,
+            artifacts=arguments.artifacts,
+            out=arguments.out,
+            params=read_params(arguments.params),
+            alpha=arguments.alpha,
+            seed=arguments.seed,
+            retrain=arguments.retrain,
+        )
+    except ShoplensError as error:
+        print(f"shoplens: {error}", file=sys.stderr)
+        return 2
+    except Exception:  # Python's own exit code for it would be that of drift
+        traceback.print_exc()
+        return 2
+    return int(found)
+
+
 def _rollback(arguments: argparse.Namespace) -> int:
     from shoplens.promotion.rollback import rollback
     from shoplens.serving.deploy import deploy_version
@@ -391,6 +461,8 @@ def run(arguments: argparse.Namespace) -> int:
         return _search(arguments)
     if arguments.command == "ci":
         return _ci(arguments)
+    if arguments.command == "drift":
+        return _drift(arguments)
     if arguments.command == "rollback":
         return _rollback(arguments)
     if arguments.command == "embed" and arguments.photos:

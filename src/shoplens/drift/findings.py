@@ -11,6 +11,8 @@ Measure = Literal["w", "D", "shift"]
 FLOORS: dict[Measure, float] = {"w": 0.1, "D": 0.08, "shift": 0.2}
 """Effects below these are not called drift, however sure they are: what Cohen (1988) calls small (w = 0.1, d = 0.2),
 and the D that two normal distributions have at d = 0.2."""
+REST = 10
+"""Findings that are no drift and yet on the terminal."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,10 @@ class Finding:
     def floor(self) -> float:
         """The smallest effect that counts."""
         return FLOORS[self.measure]
+
+    def status(self, alpha: float) -> str:
+        """`drift`, `small` (sure, but below the floor) or `ok`."""
+        return "drift" if self.drifted else "small" if self.adjusted <= alpha else "ok"
 
 
 @dataclass(frozen=True)
@@ -84,9 +90,15 @@ class Comparison:
         return sorted(found, key=lambda finding: -finding.effect / finding.floor)
 
     @property
+    def ordered(self) -> list[Finding]:
+        """All findings: what is drift, then the rest, the surest first."""
+        rest = [finding for finding in self.findings if not finding.drifted]
+        return [*self.drifted, *sorted(rest, key=lambda finding: (finding.p, -finding.effect))]
+
+    @property
     def verdict(self) -> str:
         """One sentence."""
-        tests = f"{len(self.findings)} tests, false alarms at most {self.alpha:.3g} of all such reports"
+        tests = f"{len(self.findings)} tests; of such reports without drift, {self.alpha:.3g} at most say drift"
         if not self.drifted:
             return f"No drift from {self.champion} ({tests})"
         names = [f"{finding.name} ({finding.what})" for finding in self.drifted]
@@ -100,19 +112,22 @@ class Comparison:
 
 
 def comparison_text(comparison: Comparison) -> str:
-    """A table for a terminal: what drifted first, then the rest by how sure it is."""
-    rest = sorted((one for one in comparison.findings if not one.drifted), key=lambda one: (one.p, -one.effect))
-    head = ("", "what", "n", "effect", "floor", "p", "adjusted", "")
-    rows = [head, *(_row(one) for one in [*comparison.drifted, *rest])]
+    """A table for a terminal: what drifted, and of the rest what came nearest to it."""
+    shown = comparison.ordered[: len(comparison.drifted) + REST]
+    head = ("", "what", "n before / since", "effect", "floor", "p", "adjusted", "")
+    rows = [head, *(_row(one, comparison.alpha) for one in shown)]
     widths = [max(len(row[at]) for row in rows) for at in range(len(head))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    if len(shown) < len(comparison.findings):
+        lines.append(f"and {len(comparison.findings) - len(shown)} more without drift")
     skipped = [f"not compared: {one.area} {one.name}, {one.what}: {one.reason}" for one in comparison.skipped]
     return "\n".join([comparison.verdict, *comparison.notes, "", *lines, *([""] if skipped else []), *skipped])
 
 
-def _row(one: Finding) -> tuple[str, ...]:
+def _row(one: Finding, alpha: float) -> tuple[str, ...]:
+    status = one.status(alpha)
     return (
-        "DRIFT" if one.drifted else "ok",
+        status.upper() if one.drifted else status,
         f"{one.area} {one.name}, {one.what}",
         f"{one.reference} / {one.incoming}",
         f"{one.measure} {one.effect:.3f}",
