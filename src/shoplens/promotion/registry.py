@@ -362,4 +362,4 @@ def _shown(uri: str) -> str:
     """The address without a password."""
     from sqlalchemy import make_url
 
-    return make_url(uri).render_as_string(hide_password=False)
+    return make_url(uri).render_as_string(hide_password=True)
