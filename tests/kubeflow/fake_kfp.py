@@ -24,7 +24,7 @@ from email import message_from_bytes
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote_plus, urlsplit
 
 import kfp_server_api as api
 import yaml
@@ -138,7 +138,10 @@ class FakeKfp:
 
     def list(self, key: str, place: list[Any], query: Mapping[str, str]) -> tuple[int, Any]:
         """A page of what the filter lets through."""
-        (predicate,) = json.loads(unquote(query["filter"]))["predicates"] if query.get("filter") else ({},)
+        wanted_by = query.get("filter", "")
+        if re.search("%(?![0-9A-F]{2})", wanted_by):
+            return refusal(400, 3, "failed to parse valid filter")
+        (predicate,) = json.loads(unquote_plus(wanted_by))["predicates"] if wanted_by else ({},)
         wanted = predicate.get("stringValue", "")
         if predicate.get("operation") in ("EQUALS", 1):
             found = [there for there in place if there.display_name == wanted]

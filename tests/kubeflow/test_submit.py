@@ -96,10 +96,11 @@ class Shell:
     fake: FakeKfp
     source: Path
     capsys: pytest.CaptureFixture[str]
+    root: Path
     graph: Callable[..., Any] = lambda *_: toy
 
     def __call__(self, *words: object) -> Done:
-        code = command.main(self.graph, ROOT, [str(word) for word in words])
+        code = command.main(self.graph, self.root, [str(word) for word in words])
         return Done(code, *self.capsys.readouterr())
 
     def submit(self, *words: object, host: str | None = None, revision: str = "main", image: str = IMAGE) -> Done:
@@ -145,8 +146,11 @@ def shell(
     monkeypatch.setattr(submission, "SETTLE_S", 0.05)
     source = tmp_path / "source"
     shutil.copytree(repository, source)
+    shutil.copy(ROOT / "gate.yaml", tmp_path)
+    for name in ("params.yaml", "cluster.yaml"):
+        (tmp_path / name).write_text("{}\n")
     with fake_kfp() as fake:
-        yield Shell(fake, source, capsys)
+        yield Shell(fake, source, capsys, tmp_path)
 
 
 def test_a_promoted_run_is_followed_to_its_end(shell: Shell, tmp_path: Path) -> None:
@@ -178,7 +182,7 @@ def test_the_whole_graph_is_submitted_as_it_is_compiled(shell: Shell, monkeypatc
     monkeypatch.syspath_prepend(str(ROOT))
     import pipeline
 
-    shell.graph = pipeline.build
+    shell.root, shell.graph = ROOT, pipeline.build
     done = shell.submit("--wait", "--param", 'train_params={"max_epochs": 1}')
     assert done.code == 0
     assert "Evaluate retrieval: succeeded" in done.err and "Refuse" not in done.err and "promoted" in done.out
@@ -342,6 +346,10 @@ def test_the_same_submission_is_one_run(shell: Shell) -> None:
     assert shell.submit().code == 0  # other data
     assert len({run.display_name for run in shell.fake.runs}) == 3
     assert len(shell.fake.versions) == len(shell.fake.experiments) == 1
+    for _ in range(2):
+        assert shell.submit("--again", "--experiment", "50% + more").code == 0
+    assert len(shell.fake.experiments) == 2
+    shell.fake.runs = shell.fake.runs[:3]
     shell.graph = lambda *_: other
     assert shell.submit().code == 0  # another graph
     assert len(shell.fake.runs) == 4 and len(shell.fake.versions) == 2 and len(shell.fake.pipelines) == 1
