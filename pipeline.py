@@ -1,7 +1,7 @@
 """The Kubeflow pipeline: the graph, which src/shoplens/kubeflow compiles and runs.
 
 The tasks are the stages of src/shoplens/stages.py, wired as the table says (tests/test_pipeline.py compares), and the
-graph's own: check-params, locate and divide check what a run is given, fetch brings the data, embed-shard and
+graph's own: check-params, locate, divide and parts check what a run is given, fetch brings the data, embed-shard and
 ranking-shard do a part of a stage, refuse ends a run that the gate stopped, finish runs last in any case.
 """
 
@@ -26,6 +26,7 @@ from components.finish import finish
 from components.gate import gate
 from components.locate import locate
 from components.package import package
+from components.parts import parts
 from components.prepare import prepare
 from components.ranking_shard import ranking_shard
 from components.refuse import refuse
@@ -131,15 +132,10 @@ def build(params: Params, policy: str, cluster: Cluster) -> Any:
             ).outputs
             rules = origin["policy"]
             division = task(
-                divide(
-                    gpus=gpus,
-                    embed_gpus=embed_gpus,
-                    nodes=nodes,
-                    embed_shards=embed_shards,
-                    ranking_shards=ranking_shards,
-                ),
-                "divide",
+                divide(gpus=gpus, embed_gpus=embed_gpus, nodes=nodes, embed_shards=embed_shards), "divide"
             ).outputs
+            embed_parts = task(parts(shards=embed_shards), "parts").set_display_name("Embed parts").output
+            ranking_parts = task(parts(shards=ranking_shards), "parts").set_display_name("Ranking parts").output
             data = task(
                 fetch(
                     source=source,
@@ -170,7 +166,7 @@ def build(params: Params, policy: str, cluster: Cluster) -> Any:
                 champion(train=candidate, params=register_params, recipe=recipe), "champion", cached=False
             ).outputs["out"]
             encoded = {"data": data, "prepare": split, "train": candidate, "champion": baseline}
-            with dsl.ParallelFor(division["embed_parts"], name="embed shards") as part:
+            with dsl.ParallelFor(embed_parts, name="embed shards") as part:
                 shard = task(
                     embed_shard(**encoded, params=embed_params, recipe=recipe, part=part),
                     "embed-shard",
@@ -189,7 +185,7 @@ def build(params: Params, policy: str, cluster: Cluster) -> Any:
             stars = task(
                 evaluate_stars(**measured, params=evaluate_stars_params, recipe=recipe), "evaluate-stars"
             ).outputs["out"]
-            with dsl.ParallelFor(division["ranking_parts"], name="ranking shards") as part:
+            with dsl.ParallelFor(ranking_parts, name="ranking shards") as part:
                 shard = task(
                     ranking_shard(**measured, params=evaluate_ranking_params, recipe=recipe, part=part),
                     "ranking-shard",

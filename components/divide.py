@@ -1,4 +1,4 @@
-"""Task divide: which task gets how many GPUs, and into how many shards the work goes."""
+"""Task divide: which task gets how many GPUs."""
 
 from typing import NamedTuple
 
@@ -6,17 +6,17 @@ from components.base import component
 
 
 @component
-def divide(gpus: int, embed_gpus: int, nodes: int, embed_shards: int, ranking_shards: int) -> NamedTuple(  # type: ignore[valid-type]
-    "Division",
-    [
-        ("train_gpus", str),
-        ("embed_gpus", str),
-        ("shard_gpus", str),
-        ("embed_parts", list[str]),
-        ("ranking_parts", list[str]),
-    ],
+def divide(gpus: int, embed_gpus: int, nodes: int, embed_shards: int) -> NamedTuple(  # type: ignore[valid-type]
+    "Division", [("train_gpus", str), ("embed_gpus", str), ("shard_gpus", str)]
 ):
-    """Divide the work; GPUs come out as text, for Kubeflow puts no other parameter into a pod's limits."""
+    """Divide the GPUs among the tasks; they come out as text, for Kubeflow puts no other parameter into a pod's limits.
+
+    Args:
+        gpus: of training, on each node.
+        embed_gpus: of embed, or each of its shards.
+        nodes: that train.
+        embed_shards: of embed; 0 or 1 for none.
+    """
     given = dict(locals())
     from shoplens.kubeflow import settings
 

@@ -8,9 +8,9 @@ from components.base import component
 
 
 @component
-def locate(source: str, revision: str, image: str, policy_json: str, policy: dsl.Output[dsl.Artifact]) -> NamedTuple(
+def locate(source: str, revision: str, image: str, policy_json: str, policy: dsl.Output[dsl.Artifact]) -> NamedTuple(  # type: ignore[valid-type]
     "Origin", [("revision", str), ("fresh", str)]
-):  # type: ignore[valid-type]
+):
     """Find the commit that the revision means now, and write the policy with the very bytes of gate.yaml.
 
     Args:

@@ -20,7 +20,18 @@ from shoplens.params import read_params
 from shoplens.stages import STAGES, Stage
 
 ROOT = Path(__file__).parents[1]
-OWN = {"check-params", "locate", "divide", "fetch", "embed-shard", "ranking-shard", "refuse", "finish"}
+OWN = {
+    "check-params",
+    "locate",
+    "divide",
+    "parts",
+    "parts-2",
+    "fetch",
+    "embed-shard",
+    "ranking-shard",
+    "refuse",
+    "finish",
+}
 UNCACHED = {"locate", "champion", "gate", "register", "deploy", "refuse", "finish"}
 PARTS = {"embed": "embed-shard", "evaluate-ranking": "ranking-shard"}
 VIEWS = {
@@ -267,8 +278,10 @@ def test_the_graphs_own_tasks(spec: Spec) -> None:
     assert tasks["check-params"].parameters == {**given, "recipe": "recipe"}
     names = ("source", "revision", "image", "policy_json")
     assert tasks["locate"].parameters == {name: name for name in names}
-    names = ("gpus", "embed_gpus", "nodes", "embed_shards", "ranking_shards")
+    names = ("gpus", "embed_gpus", "nodes", "embed_shards")
     assert tasks["divide"].parameters == {name: name for name in names}
+    assert tasks["parts"].parameters == {"shards": "embed_shards"}
+    assert tasks["parts-2"].parameters == {"shards": "ranking_shards"}
     assert tasks["fetch"].parameters == {
         "source": "source",
         "revision": ("locate", "revision"),  # a commit, so that a branch that moves does not bring the old data back
@@ -285,8 +298,8 @@ def test_a_shard_has_the_inputs_of_its_stage(spec: Spec, stage: str) -> None:
     tasks = contract(spec)
     whole, part = tasks[stage], tasks[PARTS[stage]]
     assert part.artifacts == {name: source for name, source in whole.artifacts.items() if name != "parts"}
-    parts = f"{PARTS[stage].removesuffix('-shard')}_parts"
-    assert part.parameters == {**whole.parameters, "part": ("each of", "divide", parts)}
+    parts = {"embed": "parts", "evaluate-ranking": "parts-2"}[stage]
+    assert part.parameters == {**whole.parameters, "part": ("each of", parts, "Output")}
     assert part.accelerator == (_accelerator("shard_gpus") if stage == "embed" else {})
 
 

@@ -18,7 +18,7 @@ from shoplens.errors import ShoplensError
 from shoplens.stages import BY_NAME
 from shoplens.strict import StrictModel, read_yaml
 
-OWN_TASKS = ("check-params", "locate", "divide", "fetch", "embed-shard", "ranking-shard", "refuse", "finish")
+OWN_TASKS = ("check-params", "locate", "divide", "parts", "fetch", "embed-shard", "ranking-shard", "refuse", "finish")
 """Tasks of the graph that are no stages."""
 DIGEST = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
 UNITS = {"s": 1, "m": 60, "h": 3600}

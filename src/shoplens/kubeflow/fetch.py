@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 
 from shoplens.data.sample import sample_folder
 from shoplens.errors import ShoplensError
@@ -16,16 +17,28 @@ from shoplens.errors import ShoplensError
 COMMIT = re.compile(r"[0-9a-f]{40}")
 TOKEN = "GIT_TOKEN"
 """Environment variable with the token of the project's git server; unset: it lets everybody read."""
-_HELPER = f'!f() {{ test "$1" = get && echo username=token && echo "password=${TOKEN}"; }}; f'
+_HELPER = f"""[include]
+    path = ~/.gitconfig
+[credential]
+    helper = "!f() {{ test \\"$1\\" = get && echo username=token && echo \\"password=${TOKEN}\\"; }}; f"
+"""
 _FAILURE_LINES = 5
 
 
-def git_environment() -> Mapping[str, str]:
-    """The environment for git and dvc: they take the token from it, so that it is on no command line and in no file."""
-    settings = {"GIT_TERMINAL_PROMPT": "0"}
-    if os.environ.get(TOKEN):
-        settings |= {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "credential.helper", "GIT_CONFIG_VALUE_0": _HELPER}
-    return {**os.environ, **settings}
+@contextlib.contextmanager
+def git_environment() -> Iterator[Mapping[str, str]]:
+    """The environment for git and dvc: they take the token from it, so that it is on no command line and in no file.
+
+    A file, because the git inside dvc knows no settings from the environment; what it names reads the variable.
+    """
+    settings = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
+    if not os.environ.get(TOKEN):
+        yield settings
+        return
+    with NamedTemporaryFile("w", suffix=".gitconfig") as file:
+        file.write(_HELPER)
+        file.flush()
+        yield {**settings, "GIT_CONFIG_GLOBAL": file.name}
 
 
 def commit_of(source: str, revision: str) -> str | None:
@@ -78,7 +91,8 @@ def _dvc_get(source: str, revision: str, out: Path) -> None:
 
 
 def _run(command: list[str], what: str) -> str:
-    done = subprocess.run(command, env=git_environment(), capture_output=True, text=True, check=False)
+    with git_environment() as environment:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         said = "\n".join(done.stderr.strip().splitlines()[-_FAILURE_LINES:])
         raise ShoplensError(

@@ -40,15 +40,11 @@ class Division(NamedTuple):
         train_gpus: of task train: none if the training runs on nodes of its own.
         embed_gpus: of task embed: none if shards embed.
         shard_gpus: of each shard.
-        embed_parts: the shards of embed, as `0/2`, `1/2`; one if it is not sharded.
-        ranking_parts: those of evaluate-ranking.
     """
 
     train_gpus: str
     embed_gpus: str
     shard_gpus: str
-    embed_parts: list[str]
-    ranking_parts: list[str]
 
 
 def locate(source: str, revision: str, image: str) -> Origin:
@@ -70,34 +66,36 @@ def locate(source: str, revision: str, image: str) -> Origin:
     return Origin(commit or revision, "" if commit else uuid4().hex)
 
 
-def divide(*, gpus: int, embed_gpus: int, nodes: int, embed_shards: int, ranking_shards: int) -> Division:
-    """Work out which task gets how many GPUs, and the shards; 0 shards are one as well.
+def divide(*, gpus: int, embed_gpus: int, nodes: int, embed_shards: int) -> Division:
+    """Work out which task gets how many GPUs.
 
     Raises:
         ShoplensError: with one line a problem.
     """
-    given = {"gpus": gpus, "embed_gpus": embed_gpus, "embed_shards": embed_shards, "ranking_shards": ranking_shards}
-    problems = [
-        f"{name}: {count} is not between 0 and {MOST}" for name, count in given.items() if not 0 <= count <= MOST
-    ]
-    if not 1 <= nodes <= MOST:
-        problems.append(f"nodes: {nodes} is not between 1 and {MOST}")
+    given = {"gpus": (gpus, 0), "embed_gpus": (embed_gpus, 0), "nodes": (nodes, 1)}
+    problems = [_range(name, count, least) for name, (count, least) in given.items() if not least <= count <= MOST]
     if nodes > 1 and not gpus:
         problems.append(f"nodes: {nodes} nodes train with GPUs only: give gpus, the number on each node")
     if problems:
         raise ShoplensError("\n".join(problems))
-    return Division(
-        str(gpus if nodes == 1 else 0),
-        str(0 if embed_shards > 1 else embed_gpus),
-        str(embed_gpus if embed_shards > 1 else 0),
-        parts(embed_shards),
-        parts(ranking_shards),
-    )
+    sharded = embed_shards > 1
+    return Division(str(0 if nodes > 1 else gpus), str(0 if sharded else embed_gpus), str(embed_gpus if sharded else 0))
 
 
 def parts(shards: int) -> list[str]:
-    """The names of the shards: `0/3`, `1/3`, `2/3`; 0 is one shard as well."""
-    return [f"{shard}/{max(1, shards)}" for shard in range(max(1, shards))]
+    """The names of a stage's shards: `0/3`, `1/3`, `2/3`; 0 and 1 are the stage alone, `0/1`.
+
+    Raises:
+        ShoplensError: if there cannot be so many.
+    """
+    if not 0 <= shards <= MOST:
+        raise ShoplensError(_range("shards", shards, 0))
+    count = max(1, shards)
+    return [f"{shard}/{count}" for shard in range(count)]
+
+
+def _range(name: str, count: int, least: int) -> str:
+    return f"{name}: {count} is not between {least} and {MOST}"
 
 
 def part_of(name: str) -> tuple[int, int]:
