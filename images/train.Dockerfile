@@ -28,13 +28,13 @@ RUN apt-get update \
 COPY --from=build /opt/serving /opt/serving
 COPY --from=build /opt/shoplens /opt/shoplens
 # the graph and its settings: the recurring run submits from here
-COPY pipeline.py params.yaml gate.yaml cluster.yaml /srv/shoplens/
-COPY components /srv/shoplens/components
-COPY recipes /srv/shoplens/recipes
+COPY pipeline.py params.yaml gate.yaml cluster.yaml /opt/pipeline/
+COPY components /opt/pipeline/components
+COPY recipes /opt/pipeline/recipes
 ENV PATH=/opt/shoplens/bin:$PATH \
     SHOPLENS_SERVING_CACHE=/opt/serving \
     SHOPLENS_HOME=/home/shoplens/.shoplens \
-    SHOPLENS_RECIPES=/srv/shoplens/recipes \
+    SHOPLENS_RECIPES=/opt/pipeline/recipes \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
 WORKDIR /home/shoplens

@@ -130,7 +130,7 @@ def test_the_commands_of_tasks_start_in_the_image(image: Build) -> None:
 
 @pytest.mark.slow
 def test_the_image_compiles_its_own_pipeline(image: Build) -> None:
-    script = str(image.place("/srv/shoplens/pipeline.py"))
+    script = str(image.place("/opt/pipeline/pipeline.py"))
     inside(image, "python", script, "compile", "--image", IMAGE, "--out", "pipeline.yaml")
     assert IMAGE in image.place("pipeline.yaml").read_text()
 

@@ -8,8 +8,10 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
+from images.dockerfile import steps
 
-from manifests.check import SECRETS, Object, pods
+from manifests.check import SECRETS, Object, core_problems, pods, policy_problems, reference_problems, render
+from shoplens.cli import _parser
 from shoplens.kubeflow.cluster import Needs, read_cluster
 from shoplens.kubeflow.options import parser
 from shoplens.serving.target import Target
@@ -50,6 +52,17 @@ def test_volumes_are_writable_for_the_user_of_the_image_whoever_mounts_them(rend
             assert pod.spec["securityContext"]["fsGroup"] == int(user), pod.where
 
 
+def test_no_volume_of_a_task_hides_a_part_of_the_image(needs: list[Needs]) -> None:
+    dockerfile = ROOT / "images" / "train.Dockerfile"
+    copied = {
+        text.split()[-1] for name, text in steps(dockerfile) if name == "COPY" and text.split()[-1].startswith("/")
+    }
+    mounted = {folder for need in needs for folder in (*need.volumes.values(), *need.config_maps.values())}
+    assert copied and not [
+        (part, folder) for part in copied for folder in mounted if f"{part}/".startswith(f"{folder}/")
+    ]
+
+
 def test_secrets_of_tasks_are_among_those_that_the_docs_make(needs: list[Needs]) -> None:
     used = {(key.secret, key.key) for need in needs for key in need.secrets.values()}
     assert {secret for secret, _ in used} <= SECRETS
@@ -81,6 +94,22 @@ def test_the_servers_that_a_run_deploys_to_are_triton_s_pods(rendered: Rendered,
     assert target.key is not None and target.key.variable in deploy.secrets
     [triton] = named(rendered[overlay], "Deployment", "triton")["spec"]["template"]["spec"]["containers"]
     assert any(f":{target.key.header}=$(" in argument for argument in triton["args"])
+
+
+def test_a_rollback_by_hand_finds_all_it_needs_in_either_overlay(rendered: Rendered) -> None:
+    [job] = render(ROOT / "manifests" / "rollback")
+    for overlay in ("gpu", "local"):
+        objects = [*rendered[overlay], job]
+        assert [*core_problems([job]), *reference_problems(objects), *policy_problems([job])] == []
+        target = parse(
+            Target, yaml.safe_load(named(objects, "ConfigMap", "shoplens-target")["data"]["target.yaml"]), ""
+        )
+        [container] = job["spec"]["template"]["spec"]["containers"]
+        mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+        assert mounts["repository"] == target.repository
+    values = {variable["name"]: variable.get("value") for variable in container["env"]}
+    assert values["SHOPLENS_TARGET"] == f"{mounts['target']}/target.yaml"
+    assert _parser().parse_args([*container["command"][1:], *container["args"]]).command == "rollback"
 
 
 def test_the_nightly_run_submits_with_its_own_image_and_the_token_that_submit_looks_for(rendered: Rendered) -> None:
