@@ -76,13 +76,6 @@ class Needs(StrictModel):
     volumes: Mapping[Name, Folder] = Field(default_factory=dict)
     config_maps: Mapping[Name, Folder] = Field(default_factory=dict)
 
-    @model_validator(mode="after")
-    def _one_source_a_variable(self) -> Self:
-        both = sorted(set(self.env) & set(self.secrets))
-        if both:
-            raise ValueError(f"{', '.join(both)}: given as env and as a secret; keep the secret")
-        return self
-
 
 class Cluster(StrictModel):
     """cluster.yaml as a whole.
@@ -99,23 +92,29 @@ class Cluster(StrictModel):
     stages: Mapping[str, Needs] = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _known(self) -> Self:
+    def _fits_together(self) -> Self:
         known = [*BY_NAME, *OWN_TASKS]
         for name in self.stages:
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=1)
                 meant = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
                 raise ValueError(f"stages.{name}: unknown task; {meant}")
+        for place, needs in (
+            ("defaults", self.defaults),
+            *((f"stages.{name}", self.needs(name)) for name in self.stages),
+        ):
+            if both := sorted(set(needs.env) & set(needs.secrets)):
+                raise ValueError(f"{place}: {', '.join(both)}: given as env and as a secret; keep the secret")
         return self
 
     def needs(self, task: str) -> Needs:
         """What a task asks for: the defaults with what is given for it."""
         own = self.stages.get(task, Needs())
-        merged = {name: getattr(self.defaults, name) for name in Needs.model_fields}
+        changed = {}
         for name in own.model_fields_set:
             value = getattr(own, name)
-            merged[name] = {**merged[name], **value} if isinstance(value, Mapping) else value
-        return Needs.model_validate(merged)
+            changed[name] = {**getattr(self.defaults, name), **value} if isinstance(value, Mapping) else value
+        return self.defaults.model_copy(update=changed)
 
     def pinned_image(self) -> str:
         """The image of all tasks.

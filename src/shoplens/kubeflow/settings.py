@@ -74,8 +74,6 @@ def divide(*, gpus: int, embed_gpus: int, nodes: int, embed_shards: int) -> Divi
     """
     given = {"gpus": (gpus, 0), "embed_gpus": (embed_gpus, 0), "nodes": (nodes, 1)}
     problems = [_range(name, count, least) for name, (count, least) in given.items() if not least <= count <= MOST]
-    if nodes > 1 and not gpus:
-        problems.append(f"nodes: {nodes} nodes train with GPUs only: give gpus, the number on each node")
     if problems:
         raise ShoplensError("\n".join(problems))
     sharded = embed_shards > 1
