@@ -78,6 +78,7 @@ class FakeKfp:
     runs: list[Any] = field(default_factory=list)
     told: dict[str, int] = field(default_factory=dict)
     ends: dict[str, str] = field(default_factory=dict)
+    stopping: set[str] = field(default_factory=set)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def count(self, request: str) -> int:
@@ -122,6 +123,7 @@ class FakeKfp:
         if found := re.fullmatch(r"runs/([\w-]+):terminate", path):
             self.ends[found[1]] = "canceled"
             self.told[found[1]] = len(STEPS)
+            self.stopping.add(found[1])
             return 200, {}
         return refusal(404, 5, "Not Found")
 
@@ -183,7 +185,10 @@ class FakeKfp:
         ending = self.ends[run_id]
         made.state = STEPS[step] or {"promoted": "SUCCEEDED", "canceled": "CANCELED"}.get(ending, "FAILED")
         made.run_details = None
+        if run_id in self.stopping:
+            made.state = "CANCELING"
         if details:
+            self.stopping.discard(run_id)
             self.told[run_id] += 1
             version = made.pipeline_version_reference["pipeline_version_id"]
             spec = next(v for v in self.versions if v.pipeline_version_id == version).pipeline_spec

@@ -367,6 +367,13 @@ def test_a_refusal_is_a_result_and_a_failure_is_none(shell: Shell) -> None:
     assert len(shell.fake.runs) == 3
 
 
+def test_a_run_that_is_being_stopped_does_not_count(shell: Shell) -> None:
+    shell.submit()
+    client.terminate_run(client.connect(shell.fake.url, None, None), "run-0")
+    done = shell.submit("--wait")
+    assert done.code == 0 and "started" in done.out and len(shell.fake.runs) == 2
+
+
 def test_again_starts_another_run_under_the_next_number(shell: Shell) -> None:
     shell.submit("--wait")
     assert shell.submit("--again", "--wait").code == 0
@@ -398,7 +405,7 @@ def test_of_two_submissions_at_once_one_goes_on(shell: Shell) -> None:
 
     assert {run.run_id for run, _ in found} == {"run-0"}
     assert sorted(started for _, started in found) == [False, True]
-    assert [shell.fake.run(run.run_id, False).state for run in shell.fake.runs] == ["PENDING", "CANCELED"]
+    assert [shell.fake.run(run.run_id, False).state for run in shell.fake.runs] == ["PENDING", "CANCELING"]
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from shoplens.kubeflow.client import (
     terminate_run,
     upload_version,
 )
-from shoplens.kubeflow.outcome import OPEN, was_refused
+from shoplens.kubeflow.outcome import was_refused
 from shoplens.kubeflow.source import Source
 from shoplens.progress import say
 
@@ -32,6 +32,8 @@ WAITS_S: tuple[float, ...] = (1.0, 5.0, 25.0)
 """Seconds before each further attempt."""
 SETTLE_S = 2.0
 """Seconds after which a run that was started at the same moment is in the server's list."""
+GOES_ON = ("PENDING", "RUNNING", "PAUSED")
+"""States of a run that nobody stops."""
 SHOWN = 12
 """Hex digits of a digest in names."""
 
@@ -169,7 +171,7 @@ def _twin(server: Server, name: str) -> Any | None:
     """The run that does the same: the first one that goes on, else the last one with a result."""
     runs = [run for run in runs_like(server, name) if _number(run.display_name, name) is not None]
     for run in runs:
-        if run.state in OPEN:
+        if run.state in GOES_ON:
             return run
     for run in reversed(runs):
         if run.state == "SUCCEEDED" or (run.state == "FAILED" and was_refused(get_run(server, run.run_id))):
@@ -182,7 +184,7 @@ def _first(server: Server, made: Any) -> Any:
     time.sleep(SETTLE_S)
     order = (made.created_at, made.run_id)
     for run in runs_like(server, made.display_name):
-        same = run.display_name == made.display_name and run.state in OPEN
+        same = run.display_name == made.display_name and run.state in GOES_ON
         if same and (run.created_at, run.run_id) < order:
             say("somebody else submitted the same at this moment: following that run")
             terminate_run(server, made.run_id)
