@@ -14,7 +14,7 @@ PAGES = ["kubeflow", "kubernetes", "operations", "retraining"]
 @pytest.mark.parametrize("page", PAGES)
 def test_files_that_a_page_names_exist(page: str) -> None:
     text = (ROOT / "docs" / f"{page}.md").read_text()
-    named = set(re.findall(r"\b(?:tests|manifests|images|src)/[\w./-]*\w", text))
+    named = set(re.findall(r"(?<![\w/])(?:tests|manifests|images|src)/[\w./-]*\w", text))
     assert named and [name for name in sorted(named) if not (ROOT / name).exists()] == []
 
 
