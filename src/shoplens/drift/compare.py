@@ -27,6 +27,8 @@ from shoplens.serving.reference import SHOP, Cloud, Reference
 
 MINIMUM = 50
 """With fewer listings or requests on a side, nothing is compared."""
+SHOPS = 10
+"""So it is with fewer shops: there would be too few ways to divide them for a small p-value."""
 CLASSES = 50
 """Classes of a task that are told apart; the rarer ones are one."""
 INTERVALS = 64
@@ -77,8 +79,12 @@ def compare(
     clouds: list[tuple[_Test, Cloud, Cloud]] = []
     design = None
     if listings is not None:
-        design = design_of(reference.listings[SHOP].to_numpy(), listings.shops)
-        columns = list(_columns(reference, listings, design, skipped))
+        shops = reference.listings[SHOP].to_numpy(), listings.shops
+        design = design_of(*shops)
+        if few := _too_few_shops(*shops):
+            skipped.append(Skipped("listings", "all", "labels", few))
+        else:
+            columns = list(_columns(reference, listings, design, skipped))
         clouds = list(_galleries(reference, listings, skipped))
     for kind, cloud in requests.items():
         stored = compared_with(kind, reference)
@@ -173,8 +179,9 @@ def _galleries(
 
 def _clouds(area: Area, name: str, old: Cloud, new: Cloud, skipped: list[Skipped]) -> tuple[_Test, Cloud, Cloud] | None:
     sizes = len(old.clusters), len(new.clusters)
-    if min(sizes) < MINIMUM:
-        skipped.append(Skipped(area, name, EMBEDDED, _too_few(sizes)))
+    few = _too_few(sizes) if min(sizes) < MINIMUM else _too_few_shops(old.clusters, new.clusters)
+    if few:
+        skipped.append(Skipped(area, name, EMBEDDED, few))
         return None
     return _Test(area, name, EMBEDDED, "shift", sizes), old, new
 
@@ -220,3 +227,10 @@ def _numbers(old: Values, new: Values) -> Column | None:
 
 def _too_few(sizes: tuple[int, int]) -> str:
     return f"{sizes[0]} and {sizes[1]} are too few: at least {MINIMUM} are compared with {MINIMUM}"
+
+
+def _too_few_shops(reference: NDArray[np.int64], incoming: NDArray[np.int64]) -> str | None:
+    counts = len(np.unique(reference)), len(np.unique(incoming))
+    if min(counts) >= SHOPS:
+        return None
+    return f"they are of {counts[0]} and {counts[1]} shops, too few: at least {SHOPS} are compared with {SHOPS}"
