@@ -234,3 +234,27 @@ def test_the_passport_names_all_inputs(make: Make) -> None:
     run = make("ordinal", {"candidate": noise(), "reference": noise()}).go()
     inputs = {"data": run.data, "prepare": run.prepare, "embed": run.embed}
     assert set(read_artifact(run.out, "evaluate-stars", inputs).inputs) == set(inputs)
+
+
+@pytest.mark.parametrize("kind", ["ordinal", "nominal"])
+def test_the_confusion_matrix_counts_every_test_listing_by_truth_and_choice(make: Make, kind: str) -> None:
+    truth = truth_of()
+    misled = np.where(truth == 1, 3, truth)  # every "2" looks like a "4"
+    run = make(kind, {"candidate": telling(misled), "reference": noise()}).go()
+    found = read_json(run.out / "confusion.json")
+    counts = np.array(found["counts"])
+    accuracy = run.metrics["stars/accuracy"]["candidate"]
+    assert found["classes"] == LEVELS
+    assert counts.sum() == accuracy["n"]
+    assert counts.trace() / counts.sum() == pytest.approx(accuracy["value"])
+    tested = truth[run.split == "test"]
+    assert counts.sum(axis=1).tolist() == np.bincount(tested, minlength=4).tolist()
+    assert counts[0, 0] == (tested == 0).sum()
+    assert counts[1, [0, 2]].tolist() == [0, 0] and counts[1].sum() == (tested == 1).sum()
+
+
+@pytest.mark.parametrize("kind", ["regression", "ordinal"])
+def test_numbers_and_diverged_models_have_no_confusion_matrix(make: Make, kind: str) -> None:
+    candidate = telling(truth_of()) if kind == "regression" else np.full((N, 4), np.nan)
+    run = make(kind, {"candidate": candidate, "reference": noise()}).go()
+    assert not (run.out / "confusion.json").exists()

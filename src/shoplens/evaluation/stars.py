@@ -104,7 +104,8 @@ def evaluate_stars(*, data: Path, prepare: Path, embed: Path, out: Path, params:
         units = listings["listing_id"].filter(pa.array(labels.known)).filter(pa.array(tested)).to_pylist()
         known_test = np.flatnonzero(labels.known)[tested]
         slices = slice_columns(listings.take(known_test), spec.slices)
-        scores, rows = _fit_all(labels, part, embeddings, params)
+        fitted = _fit_all(labels, part, embeddings, params)
+        scores, rows = fitted.scores, fitted.rows
         chance = chance_forecast(labels, part == "train", len(units))
         scores[1.0]["chance"] = _scores(labels.kind, chance, labels.truth[tested])
 
@@ -123,10 +124,31 @@ def evaluate_stars(*, data: Path, prepare: Path, embed: Path, out: Path, params:
         summary = summarise(outcomes, directions, split_hash, resamples=params.resamples, seed=params.seed)
         write_json(folder / "metrics.json", summary)
         write_csv(folder / "stars.csv", rows)
+        if labels.classes and np.isfinite(fitted.forecast).all():  # a diverged model takes nothing for anything
+            chosen = fitted.forecast.argmax(axis=1)
+            counts = confusion(labels.truth[tested].astype(np.int64), chosen, len(labels.classes))
+            write_json(folder / "confusion.json", {"classes": labels.classes, "counts": counts.tolist()})
+
+
+def confusion(truth: NDArray[np.int64], chosen: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
+    """How often each class (row) was taken for each class (column): int64 (classes, classes)."""
+    return np.bincount(truth * classes + chosen, minlength=classes**2).reshape(classes, classes)
 
 
 Metrics = dict[str, NDArray[np.float64]]
 """Metric (`rps`, `accuracy`) -> its value on each test listing."""
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """Scores by share of the training listings and model, a row for each, and the candidate's forecast on test.
+
+    The forecast is of the largest share: (n, classes), or (n,) for a regression.
+    """
+
+    scores: dict[float, dict[Model, Metrics]]
+    rows: list[dict[str, Any]]
+    forecast: NDArray[np.float64]
 
 
 def _scores(kind: Kind, forecast: NDArray[np.float64], truth: NDArray[Any]) -> Metrics:
@@ -139,7 +161,7 @@ def _fit_all(
     part: NDArray[Any],
     embeddings: dict[Model, NDArray[np.float32]],
     params: EvaluateStarsParams,
-) -> tuple[dict[float, dict[Model, Metrics]], list[dict[str, Any]]]:
+) -> _Fitted:
     """Every model's scores on test at each size, and a row for each of them; smaller sizes nest in larger ones.
 
     A row's gain is the reference's score minus the model's, paired by listing: above 0 beats ImageNet transfer.
@@ -156,7 +178,7 @@ def _fit_all(
     with counter("Hold-out task", len(sizes) * len(embeddings), "fit") as bar:
         for share in sizes:
             chosen = order[: max(1, round(share * len(order)))]
-            scores[share], penalties = {}, {}
+            scores[share], penalties, forecasts = {}, {}, {}
             for model, features in embeddings.items():
                 fit = fit_shallow(
                     labels.kind,
@@ -166,6 +188,7 @@ def _fit_all(
                     features[tested],
                 )
                 scores[share][model], penalties[model] = _scores(labels.kind, fit.forecast, truth), fit.penalty
+                forecasts[model] = fit.forecast
                 bar.update(1)
             reference = scores[share]["reference"][metric]
             for model, found in scores[share].items():
@@ -174,7 +197,7 @@ def _fit_all(
                     row |= _cells(name, interval_of(values, **options))
                 row |= _cells("gain", interval_of(reference - found[metric], **options))
                 rows.append(row | {"penalty": penalties[model]})
-    return scores, rows
+    return _Fitted(scores, rows, forecasts["candidate"])
 
 
 def _cells(name: str, interval: Interval) -> dict[str, float]:
