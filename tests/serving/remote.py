@@ -18,12 +18,14 @@ from shoplens.serving.client import is_live
 from shoplens.serving.environment import library_path, serving_python, site_packages
 
 KEY = "sesame"
-MANIFEST = Path(__file__).parents[2] / "manifests" / "base" / "triton" / "deployment.yaml"
+MANIFESTS = Path(__file__).parents[2] / "manifests"
 
 
 def manifest_arguments() -> list[str]:
     """Triton's arguments in the Deployment."""
-    (container,) = yaml.safe_load(MANIFEST.read_text())["spec"]["template"]["spec"]["containers"]
+    (container,) = yaml.safe_load((MANIFESTS / "base/triton/deployment.yaml").read_text())["spec"]["template"]["spec"][
+        "containers"
+    ]
     return list(container["args"])
 
 

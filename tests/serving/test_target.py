@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from serving.remote import KEY, Pod, running, workers
+from serving.remote import KEY, MANIFESTS, Pod, manifest_arguments, running, workers
 from serving.test_deploy_stage import register_version
 from serving.tiny import SIZE, TinyEncoder, make_photo, training_path
 
@@ -27,7 +27,8 @@ from shoplens.serving import live, switch
 from shoplens.serving.client import embed_gallery, loaded_models, served_slot
 from shoplens.serving.deploy import deploy_version
 from shoplens.serving.examples import Answers, check_answers
-from shoplens.serving.target import HEADER_PREFIX, choosing, chosen, place_of
+from shoplens.serving.target import HEADER_PREFIX, Target, choosing, chosen, place_of
+from shoplens.strict import read_yaml
 
 MODEL = "tiny"
 PHOTOS = [make_photo(seed, 180, 140) for seed in (1, 2, 3)]
@@ -131,6 +132,16 @@ def test_a_target_of_servers_and_a_repository_is_enough(tmp_path: Path, monkeypa
     assert (place.variant, place.fleet.headers, place.store.where) == ("gpu", {}, ".")
 
 
+@pytest.mark.parametrize("path", sorted(MANIFESTS.rglob("target.yaml")), ids=lambda path: path.parent.name)
+def test_the_manifests_targets_fit_their_triton(path: Path) -> None:
+    found = read_yaml(Target, path)
+    assert found.key is not None
+    key = f"{found.key.header}=$({found.key.variable})"
+    restricted = [text for text in manifest_arguments() if text.startswith("--grpc-restricted-protocol=")]
+    assert [text.endswith(f"model-repository,shared-memory,trace,logging:{key}") for text in restricted] == [True]
+    assert f"--model-repository={found.repository}/repository" in manifest_arguments()
+
+
 def test_the_option_goes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SHOPLENS_TARGET", raising=False)
     assert chosen() is None
@@ -191,9 +202,12 @@ def test_wrong_values_are_undone_and_a_server_that_starts_anew_serves_what_is_de
     deploy_to(file, first, "1")
     state = (volume / "state.json").read_bytes()
 
+    pointed = (volume / "repository" / "gallery" / "config.pbtxt").stat().st_mtime_ns
     with pytest.raises(ShoplensError, match="not the packaged encoder's") as error:
         deploy_to(file, make_package(2, lie=True), "2")
     assert f"Now: {pod.url} serves version 1" in str(error.value)
+    now = (volume / "repository" / "gallery" / "config.pbtxt").stat().st_mtime_ns
+    assert now == pointed, "it was switched before its values were compared"
 
     def tampered_after_the_switch(url: str, folder: Path, slot: str | None = None, **kind: float) -> Answers:
         if slot is None:

@@ -141,14 +141,18 @@ def _check_published(store: Store, slot: str, digests: Mapping[str, str], found:
 
 
 def point(store: Store, version: str, slot: str) -> None:
-    """Make the public names mean the models of a slot; a server takes it over when it loads them."""
+    """Make the public names mean the models of a slot; a server takes it over when it loads them.
+
+    What is there already is left as it is, so that a server does not load it anew.
+    """
     description = described(store, slot)
     for name in description.public:
-        # Triton wants a folder of the version, and object storage has no empty ones.
-        if store.read(f"repository/{name}/{version}/.keep") is None:
-            store.write(f"repository/{name}/{version}/.keep", b"")
         config = config_text(switch_config(description, name, version, slot))
-        store.write(f"repository/{name}/config.pbtxt", config.encode())
+        # Triton wants a folder of the version, and object storage has no empty ones.
+        files = {f"{version}/.keep": b"", "config.pbtxt": config.encode()}
+        for file, content in files.items():
+            if store.read(f"repository/{name}/{file}") != content:
+                store.write(f"repository/{name}/{file}", content)
 
 
 def remove_names(store: Store, keep: Collection[str]) -> None:
