@@ -28,6 +28,7 @@ CLUSTER = {
     "kube_pod_status_ready",
     "kube_pod_container_status_restarts_total",
     "kube_deployment_status_replicas_available",
+    "kube_job_status_failed",
     "kube_horizontalpodautoscaler_status_desired_replicas",
     "kubelet_volume_stats_available_bytes",
     "kubelet_volume_stats_capacity_bytes",
