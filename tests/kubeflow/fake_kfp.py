@@ -79,6 +79,7 @@ class FakeKfp:
     told: dict[str, int] = field(default_factory=dict)
     ends: dict[str, str] = field(default_factory=dict)
     stopping: set[str] = field(default_factory=set)
+    pods: set[str] = field(default_factory=set)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def count(self, request: str) -> int:
@@ -192,39 +193,64 @@ class FakeKfp:
             self.told[run_id] += 1
             version = made.pipeline_version_reference["pipeline_version_id"]
             spec = next(v for v in self.versions if v.pipeline_version_id == version).pipeline_spec
+            graph = spec.get("pipeline_spec", spec)
             order = ("register", "deploy", "refuse", "finish")  # the last ones, behind all others
-            names = sorted(
-                titles(spec.get("pipeline_spec", spec)), key=lambda name: order.index(name) if name in order else -1
-            )
-            made.run_details = api.V2beta1RunDetails(task_details=nodes(names, ending, step))
+            names = sorted(titles(graph), key=lambda name: order.index(name) if name in order else -1)
+            dags = [graph["root"], *graph["components"].values()]
+            tasks = {name: task for dag in dags for name, task in dag.get("dag", {}).get("tasks", {}).items()}
+            again = {name: "retryPolicy" in tasks[name] for name in names}
+            self.pods = {pod_of(name, again[name]) for name in names}
+            made.run_details = api.V2beta1RunDetails(task_details=nodes(again, ending, step))
         return made
 
 
+WORKFLOW = "shoplens-x7k2p"
 STEPS = ("PENDING", "RUNNING", "RUNNING", None, None)
 """The states of a run, from question to question; None is its end. At the fourth its tasks are not up to date yet."""
 
 
-def nodes(names: list[str], ending: str, step: int) -> list[Any]:
-    """The nodes of the workflow at a step: for each task its driver, itself and the pod that runs it."""
+def nodes(names: Mapping[str, bool], ending: str, step: int) -> list[Any]:
+    """The nodes of the workflow at a step: for each task its driver, itself, and what runs it, in two tries if it may.
+
+    Args:
+        names: of the tasks -> whether they are tried again.
+        ending: of the run.
+        step: how far it is.
+    """
     if step == 0:
         return []
     left_out = {"promoted": {"refuse"}, "refused": {"register", "deploy"}}.get(ending, {"refuse", "register", "deploy"})
     bad = {"refused": "refuse", "failed": "train"}.get(ending)
     begun = [name for name in names if name not in left_out]
     begun = begun[: len(begun) // 2] if step == 1 else begun
-    found = [node("shoplens-x7k2p", "RUNNING", 0), node("root-driver", "SUCCEEDED", 0), node("root", "RUNNING", 0)]
+    found = [node(WORKFLOW, "RUNNING", 0), node("root-driver", "SUCCEEDED", 0), node("root", "RUNNING", 0)]
     for i, name in enumerate(begun, start=1):
         last = step < len(STEPS) - 1 and i == len(begun)
         state = "RUNNING" if last else "FAILED" if name == bad else "SUCCEEDED"
         if ending == "not started" and name == "train":
             found += [node("train-driver", "FAILED", i), node("train", "RUNTIME_STATE_UNSPECIFIED", i)]
             continue
-        found += [
-            node(f"{name}-driver", "SUCCEEDED", i),
-            node(name, state, i, (f"shoplens-x7k2p-{1000 + i}",)),
-            node("executor", state, i),
-        ]
+        executor = f"{WORKFLOW}.root.{name}.executor"
+        found += [node(f"{name}-driver", "SUCCEEDED", i), node(name, state, i, (node_id(executor),))]
+        tries = [f"{executor}({number})" for number in range(2)] if names[name] else []
+        found.append(node("executor", state, i, tuple(map(node_id, tries))))
+        found += [node(f"executor({number})", state, i) for number in range(len(tries))]
     return found
+
+
+def node_id(name: str) -> str:
+    """Argo's id of a node: FNV-1a (32 bits) of its name."""
+    hashed = 2_166_136_261
+    for byte in name.encode():
+        hashed = (hashed ^ byte) * 16_777_619 % 2**32
+    return f"{WORKFLOW}-{hashed}"
+
+
+def pod_of(name: str, again: bool) -> str:
+    """Argo's name of the pod of a task, of its last try if it is tried again."""
+    executor = f"{WORKFLOW}.root.{name}.executor"
+    number = node_id(f"{executor}(1)" if again else executor).rpartition("-")[2]
+    return f"{WORKFLOW}-{'retry-' if again else ''}system-container-impl-{number}"
 
 
 def node(name: str, state: str, number: int, children: tuple[str, ...] = ()) -> Any:
@@ -279,7 +305,7 @@ def fake_kfp(certificate: Path | None = None) -> Iterator[FakeKfp]:
                 return 401, encoded(refusal(401, 16, "Failed to authenticate token review")[1])
             if path.startswith("/apis/v1alpha1/"):
                 error = {"error_message": "Failed to read logs", "error_details": ""}
-                known = re.search(r"/nodes/shoplens-x7k2p-system-container-impl-\d+/log$", path)
+                known = path.split("/")[-2] in fake.pods
                 return 200, fake.log.encode() if fake.log is not None and known else encoded(error)
             kind = self.headers.get("Content-Type", "")
             if kind.startswith("multipart/"):

@@ -7,6 +7,7 @@ import kfp_server_api as api
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shoplens.kubeflow.argo import pods, try_of
 from shoplens.kubeflow.follow import changes
 from shoplens.kubeflow.last_words import last_words
 from shoplens.kubeflow.outcome import Task, is_settled, tasks_of, titles, was_refused
@@ -81,6 +82,15 @@ def test_every_change_is_told_once(polls: list[list[str]]) -> None:
         states = [states[i] for states in polls]
         new = [state for before, state in zip([None, *states], states, strict=False) if state != before]
         assert [line.split()[1] for line in told if line.startswith(f"T{i}:")] == [state.lower() for state in new]
+
+
+def test_pods_are_named_as_argo_names_them() -> None:
+    # Ids of a workflow that Argo ran: a task of it, which is tried again, and its first try.
+    task, first = "retry-random-failures-p9snt-3193641316", "retry-random-failures-p9snt-310421839"
+    assert try_of(task, 0) == first
+    assert pods(task, {task, first}) == ["retry-random-failures-p9snt-retry-system-container-impl-310421839"]
+    assert pods(task, {task, first, try_of(task, 1)})[1:] == pods(task, {task, first})
+    assert pods(task, {task}) == ["retry-random-failures-p9snt-system-container-impl-3193641316"]
 
 
 def test_last_words_are_those_of_the_last_exception_and_not_the_launchers() -> None:

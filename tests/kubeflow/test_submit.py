@@ -80,6 +80,13 @@ def other(source: str, revision: str) -> None:
     deploy()
 
 
+@dsl.pipeline(name="shoplens")
+def stubborn(source: str, revision: str) -> None:
+    train(source=source, revision=revision, params="", gpus=0, share=0.0, careful=True).set_display_name(
+        "Train"
+    ).set_retry(1)
+
+
 @dataclass
 class Done:
     """What a command answered with and printed."""
@@ -210,7 +217,9 @@ def test_reasons_that_the_cluster_no_longer_has_are_looked_up_in_the_ui(shell: S
     assert f"the reasons are in the logs and artifacts of its tasks: {shell.fake.url}/#/runs/details/run-0" in done.out
 
 
-def test_a_failed_task_is_named_with_what_it_said(shell: Shell) -> None:
+@pytest.mark.parametrize("graph", [toy, stubborn])
+def test_a_failed_task_is_named_with_what_it_said(shell: Shell, graph: Any) -> None:
+    shell.graph = lambda *_: graph
     shell.fake.endings, shell.fake.log = ["failed"], "epoch 1\nCUDA out of memory\nError: exit status 1\n"
     done = shell.submit("--wait")
     assert done.code == 1

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
+from shoplens.kubeflow.argo import pods
 from shoplens.kubeflow.client import Server, pod_log
 from shoplens.kubeflow.last_words import last_words
 
@@ -135,14 +136,9 @@ def outcome_of(server: Server, run: Any, names: Mapping[str, str]) -> Outcome:
 
 
 def _failure(server: Server, run: Any, task: Task) -> Failure:
-    logs = (pod_log(server, run.run_id, _pod(child)) for child in task.children)
+    known = {child.pod_name for node in _nodes(run) for child in node.child_tasks or []}
+    logs = (pod_log(server, run.run_id, pod) for node in task.children for pod in pods(node, known))
     return Failure(task.title, next((last_words(log.splitlines()) for log in logs if log), ""))
-
-
-def _pod(node: str) -> str:
-    """The pod of the node that runs a task: Argo's name for it, from the workflow's, the template's and a number."""
-    workflow, _, number = node.rpartition("-")
-    return f"{workflow}-system-container-impl-{number}"
 
 
 def _drivers(run: Any, names: Mapping[str, str]) -> tuple[Failure, ...]:
