@@ -20,6 +20,7 @@ from training.small import go
 from shoplens.artifacts import read_artifact
 from shoplens.files import digest_folder, read_json
 from shoplens.params import Params, TrainParams
+from shoplens.training.torchrun import LAUNCHER, ONE_MACHINE, arguments
 from shoplens.training.train import read_material
 
 PARAMS = small.PARAMS.model_copy(update={"dropout": 0.0, "batch_photos": 12, "learning_rate": 1e-3, "max_epochs": 3})
@@ -36,8 +37,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "mixing": "by_size",
     },
     "images alone": {"sources": ("shop", "camera")},
+    "contrast": {"contrast_weight": 2.0},
 }
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 TIME_LIMIT = 600
 """Seconds; whoever waits for another for ever is found by it."""
 MORTAL = """
@@ -61,14 +62,20 @@ def params_of(**changes: Any) -> TrainParams:
     return TrainParams.model_validate(PARAMS.model_dump() | changes)
 
 
-def run_two(root: Path, params: TrainParams, script: str = "-m shoplens.cli") -> subprocess.CompletedProcess[str]:
-    """`shoplens train` on root/data, root/artifacts and root/home by two processes."""
+def run_two(root: Path, params: TrainParams, script: str | None = None) -> subprocess.CompletedProcess[str]:
+    """`shoplens train`, or a script instead, on root/data, root/artifacts and root/home by two processes.
+
+    Nodes of a cluster are told the same (tests/training/test_train_job.py).
+    """
     sections = Params().model_dump(by_alias=True, mode="json") | {"train": params.model_dump(mode="json")}
     (root / "params.yaml").write_text(yaml.safe_dump(sections))
     environment = {**os.environ, "SHOPLENS_HOME": str(root / "home"), "OMP_NUM_THREADS": "1"}
-    words = ["train", "--data", "data", "--artifacts", "artifacts", "--params", "params.yaml"]
+    words = arguments(root, 2)
+    if script is not None:
+        start = words.index("-m")
+        words[start : start + 2] = [script]
     pipe = subprocess.PIPE
-    command = [*TORCHRUN, *script.split(), *words]
+    command = [sys.executable, *LAUNCHER, *ONE_MACHINE, *words]
     with subprocess.Popen(command, cwd=root, env=environment, stdout=pipe, stderr=pipe, text=True) as process:
         try:
             out, err = process.communicate(timeout=TIME_LIMIT)

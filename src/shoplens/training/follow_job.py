@@ -19,6 +19,10 @@ LOST_S = 600.0
 """How long the cluster may be out of reach before following is given up; the job is left alone."""
 
 
+class JobGone(ShoplensError):
+    """The job ended without an end of its own: it was deleted."""
+
+
 @dataclass(frozen=True)
 class Pod:
     """A node of a job: its pod's name and phase, and why it is not running yet, if that is known."""
@@ -81,7 +85,8 @@ def follow(client: Any, name: str, nodes: int, pending_s: float, poll_s: float) 
     """Look at a job until it ends, and pass on what its first process says.
 
     Raises:
-        ShoplensError: if it is not scheduled in time, is deleted, or the cluster cannot be reached for long.
+        JobGone: if somebody deletes it, or it is not scheduled in time, upon which it is deleted.
+        ShoplensError: if the cluster cannot be reached for long.
     """
     from kubernetes.client import ApiException  # type: ignore[import-untyped]
     from urllib3.exceptions import HTTPError
@@ -93,7 +98,7 @@ def follow(client: Any, name: str, nodes: int, pending_s: float, poll_s: float) 
             answered = time.monotonic()
         except (ApiException, HTTPError) as error:
             if isinstance(error, ApiException) and error.status == 404:
-                raise ShoplensError(f"TrainJob {name} was deleted while it trained") from None
+                raise JobGone(f"TrainJob {name} was deleted while it trained") from None
             if time.monotonic() - answered > LOST_S:
                 raise ShoplensError(
                     f"TrainJob {name} is out of sight ({type(error).__name__}); it may still train: run the stage "
@@ -115,7 +120,7 @@ def follow(client: Any, name: str, nodes: int, pending_s: float, poll_s: float) 
         elif time.monotonic() - ran > pending_s:
             reasons = dict.fromkeys(pod.reason for pod in state.pods if pod.reason)
             delete(client, name)
-            raise ShoplensError(
+            raise JobGone(
                 f"TrainJob {name}: only {going} of {nodes} nodes run after {pending_s:.0f} s"
                 f"{': ' + '; '.join(reasons) if reasons else ''}. It was deleted; ask for fewer nodes or GPUs, or wait "
                 "until some are free"

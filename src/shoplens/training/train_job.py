@@ -24,7 +24,7 @@ from shoplens.files import digest_json, replacing_folder
 from shoplens.home import home
 from shoplens.params import TrainParams
 from shoplens.progress import say
-from shoplens.training.follow_job import NODE, delete, follow, last_words, look, reason_of
+from shoplens.training.follow_job import NODE, JobGone, delete, follow, last_words, look, reason_of
 from shoplens.training.own_pod import OwnPod, read_own_pod
 from shoplens.training.torchrun import LAUNCHER, arguments, collect, lay_out, place_of
 
@@ -171,6 +171,9 @@ def _ended_with_us(client: Any, name: str, folder: Path) -> Iterator[None]:
     except (KeyboardInterrupt, SystemExit):
         say(f"interrupted: TrainJob {name} is deleted; its checkpoint stays")
         delete(client, name)
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    except JobGone:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     finally:
