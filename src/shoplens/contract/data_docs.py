@@ -18,7 +18,7 @@ RUN_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 
 STAMP = re.compile(r"\b20\d{6}T\d{6}\.\d{6}Z")
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-TRACKED_LOGO = re.compile(r"https://great-expectations-web-assets[^\"]*")
+TRACKED_LOGO = re.compile(r"https://great-expectations-web-assets[^\"')]*")
 
 
 @dataclass(frozen=True)

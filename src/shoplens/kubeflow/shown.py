@@ -23,7 +23,7 @@ from shoplens.files import read_json, write_text
 METRICS_FILES = ("metrics.json", "split.json")
 RECEIPT_FILES = ("receipt.json", "champion.json", "embed.json")
 SHOWN_MODELS = {"candidate": "", "baseline": " of the baseline"}
-_EXTERNAL = re.compile(r"<script\b.*?</script>|<link\b[^>]*>|<img\b[^>]*>|@import[^;]*;", re.DOTALL)
+_EXTERNAL = re.compile(r"<script\b.*?</script>|<link\b[^>]*>|<img\b[^>]*>|@import[^;]*;|url\([^)]*\)", re.DOTALL)
 _LEADS_AWAY = re.compile(r"""\s(?:href|src)=(["'])(?!#).*?\1""", re.DOTALL)
 
 
