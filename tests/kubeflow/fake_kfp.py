@@ -191,8 +191,10 @@ class FakeKfp:
         if details:
             self.stopping.discard(run_id)
             self.told[run_id] += 1
-            version = made.pipeline_version_reference["pipeline_version_id"]
-            spec = next(v for v in self.versions if v.pipeline_version_id == version).pipeline_spec
+            version = (made.pipeline_version_reference or {}).get("pipeline_version_id")
+            spec = (
+                made.pipeline_spec or next(v for v in self.versions if v.pipeline_version_id == version).pipeline_spec
+            )
             graph = spec.get("pipeline_spec", spec)
             order = ("register", "deploy", "refuse", "finish")  # the last ones, behind all others
             names = sorted(titles(graph), key=lambda name: order.index(name) if name in order else -1)

@@ -516,6 +516,14 @@ def test_a_run_that_is_not_there_is_not_followed(shell: Shell) -> None:
     assert done.code == 3 and "the graph of run run-0 was deleted: look at it in the UI" in done.err
 
 
+def test_a_run_that_was_started_without_a_version_is_followed_by_its_own_graph(shell: Shell) -> None:
+    shell.submit()
+    run = shell.fake.runs[0]
+    run.pipeline_version_reference, run.pipeline_spec = None, shell.fake.versions[0].pipeline_spec
+    done = shell("follow", "--host", shell.fake.url, "--run", "run-0", "--poll", 0.01)
+    assert done.code == 0 and "Deploy: succeeded" in done.err
+
+
 def test_an_own_authority_is_trusted_when_it_is_named(shell: Shell, tmp_path: Path) -> None:
     pem = tmp_path / "server.pem"
     pem.write_bytes(certificate())

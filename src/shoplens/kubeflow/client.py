@@ -165,16 +165,16 @@ def upload_version(server: Server, pipeline_id: str, name: str, package: bytes) 
 
 
 def version_spec(server: Server, pipeline_id: str, version_id: str) -> Mapping[str, Any]:
-    """The graph of a version: a PipelineSpec as JSON, without what is for Kubernetes only."""
-    made = _call(
-        server,
-        _api(server, "PipelineServiceApi").pipeline_service_get_pipeline_version,
-        pipeline_id=pipeline_id,
-        pipeline_version_id=version_id,
-    )
+    """The graph of a version, as JSON.
+
+    Raises:
+        Missing: if it was deleted.
+    """
+    api = _api(server, "PipelineServiceApi")
+    get = api.pipeline_service_get_pipeline_version
+    made = _call(server, get, pipeline_id=pipeline_id, pipeline_version_id=version_id)
     spec: Mapping[str, Any] = made.pipeline_spec
-    nested: Mapping[str, Any] = spec.get("pipeline_spec", spec)
-    return nested
+    return spec
 
 
 def find_experiment(server: Server, name: str) -> str | None:

@@ -74,10 +74,14 @@ def changes(seen: dict[str, str], tasks: list[Task]) -> list[str]:
 
 
 def names_of(server: Server, run: Any) -> Mapping[str, str]:
-    """The tasks of the run's graph, from the version that it was started from; none if that was deleted."""
+    """The tasks of a run's graph: its own, or that of the version that it was started from.
+
+    Raises:
+        ShoplensError: if the version was deleted.
+    """
     version = run.pipeline_version_reference
     if version is None:
-        return titles(run.pipeline_spec) if run.pipeline_spec else {}
+        return titles(run.pipeline_spec)
     try:
         return titles(version_spec(server, version.pipeline_id, version.pipeline_version_id))
     except Missing:

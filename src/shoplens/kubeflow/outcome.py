@@ -69,7 +69,12 @@ class Outcome:
 
 
 def titles(spec: Mapping[str, Any]) -> dict[str, str]:
-    """The tasks of a compiled graph that run something: name -> title."""
+    """The tasks of a compiled graph that run something: name -> title.
+
+    Args:
+        spec: a PipelineSpec as JSON; or as the server gives it with what is for Kubernetes, under `pipeline_spec`.
+    """
+    spec = spec.get("pipeline_spec", spec)
     found: dict[str, str] = {}
     dags = [spec["root"]["dag"], *(c["dag"] for c in spec["components"].values() if "dag" in c)]
     for dag in dags:
@@ -143,9 +148,9 @@ def _failure(server: Server, run: Any, task: Task) -> Failure:
 
 def _drivers(run: Any, names: Mapping[str, str]) -> tuple[Failure, ...]:
     """Tasks that failed before they started: their node that prepares them did."""
-    failed = [n.display_name for n in _nodes(run) if n.state == "FAILED" and n.display_name.endswith(DRIVER)]
-    title = {name: names.get(name.removesuffix(DRIVER), name.removesuffix(DRIVER)) for name in failed}
-    return tuple(Failure(title[name], "it could not be started") for name in failed)
+    failed = [node.display_name for node in _nodes(run) if node.state == "FAILED"]
+    tasks = [name.removesuffix(DRIVER) for name in failed if name.endswith(DRIVER)]
+    return tuple(Failure(names.get(task, task), "it could not be started") for task in tasks)
 
 
 def _nodes(run: Any) -> Sequence[Any]:
