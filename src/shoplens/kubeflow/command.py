@@ -21,7 +21,7 @@ from shoplens.kubeflow.client import Server, connect, find_token
 from shoplens.kubeflow.cluster import Cluster, read_cluster
 from shoplens.kubeflow.local_run import run_graph
 from shoplens.kubeflow.options import parser
-from shoplens.kubeflow.remote_run import Watch, follow_run, submit_run
+from shoplens.kubeflow.remote_run import INTERRUPTED, NOT_STARTED, Watch, follow_run, submit_run
 from shoplens.kubeflow.source import read_source
 from shoplens.kubeflow.submission import Submission
 from shoplens.params import Params, read_params
@@ -124,13 +124,13 @@ def main(build: Build, root: Path, argv: list[str] | None = None) -> int:
         return run(graph, Layout(args.data.absolute(), args.policy, out / "artifacts"))
     except ShoplensError as error:
         print(error, file=sys.stderr)
-        return 2
+        return NOT_STARTED
     except KeyboardInterrupt:
         print("interrupted; the same command again goes on where this one stopped", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     except OSError as error:
         readable = system_error(error)
         if readable is None:
             raise
         print(readable, file=sys.stderr)
-        return 2
+        return NOT_STARTED
