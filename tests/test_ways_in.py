@@ -1,19 +1,23 @@
 """One real `dvc repro` and one real `pipeline.py run` on a tiny world, with the real services."""
 
+import html
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from shoplens.artifacts import read_artifact
+from shoplens.kubeflow.shown import numbers
 from shoplens.params import Params, WorldParams
 from shoplens.promotion.registry import champion_version
-from shoplens.stages import STAGES
+from shoplens.stages import EVALUATED, STAGES
 from shoplens.world.render import render_world
 
 ROOT = Path(__file__).parents[1]
@@ -139,3 +143,31 @@ def test_the_kubeflow_graph_gives_the_same_metrics_and_decision(reproduced: Path
     )
     assert ours["promote"] is theirs["promote"] is True
     assert [rule["status"] for rule in ours["rules"]] == [rule["status"] for rule in theirs["rules"]]
+    assert_shown(out)
+
+
+def assert_shown(out: Path) -> None:
+    """What the Kubeflow UI shows of a run is there, and has the numbers of the stages' own files."""
+    [run] = (out / "kubeflow").iterdir()
+    artifacts = out / "artifacts"
+
+    def metadata(stage: str, name: str) -> dict[str, Any]:
+        written = json.loads((run / stage / "executor_output.json").read_text())
+        found: dict[str, Any] = written["artifacts"][name]["artifacts"][0]["metadata"]
+        return found
+
+    for stage in ("validate", "prepare", "train", "package", *EVALUATED):
+        file = "split.json" if stage == "prepare" else "metrics.json"
+        assert metadata(stage, "metrics") == numbers(json.loads((artifacts / stage / file).read_text())) != {}
+    confusion = json.loads((artifacts / "evaluate-stars/confusion.json").read_text())
+    matrix = metadata("evaluate-stars", "confusion")["confusionMatrix"]
+    assert [row["row"] for row in matrix["rows"]] == confusion["counts"]
+    assert (run / "gate/decision").read_text().startswith("# PROMOTE")
+    assert "**version**: 1" in (run / "register/receipt").read_text()
+    assert "**version**: 1" in (run / "deploy/receipt").read_text()
+    assert "was promoted" in (run / "finish/outcome").read_text()
+    assert (run / "report/page").read_bytes() == (artifacts / "report/report.html").read_bytes()
+    for page in (run / "report/page", run / "validate/docs"):
+        text = html.unescape(page.read_text())
+        assert "</html>" in text
+        assert not re.search(r"""<(script|link|img|iframe)\b[^>]*\s(src|href)=(?!["']?data:)""", text)
