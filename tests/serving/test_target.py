@@ -230,10 +230,18 @@ def test_wrong_values_are_undone_and_a_server_that_starts_anew_serves_what_is_de
 
     is_as_before()
     wait_for(lambda: not loaded(pod, "2"), "unloading the refused version")
+    deploy_to(file, make_package(2), "3")
+    deploy_to(file, first, "1")
+    state = (volume / "state.json").read_bytes()
     pod.kill()
     pod.start()
     pod.wait()
-    is_as_before()
+    assert served_by(pod) == [1]
+    assert loaded(pod, "3"), "a server that starts loads all that is there"
+    deploy_to(file, first, "1")
+    wait_for(lambda: not loaded(pod, "3"), "giving back the memory of the version before")
+    assert served_by(pod) == [1]
+    assert (volume / "state.json").read_bytes() == state
 
 
 @pytest.mark.slow

@@ -99,6 +99,7 @@ def deploy_package(place: Place, package: Path, model: str, version: str) -> slo
         if before and (before.model, before.version, before.models) == (model, version, models):
             found = everywhere(place.fleet, switch.is_served)
             if not found.failures:
+                _unload_others(place, switch.slot)
                 say(f"deploy: version {version} is served already")
                 return before
         # The key fits and nobody is silent: nothing is copied in vain.
@@ -112,7 +113,8 @@ def deploy_package(place: Place, package: Path, model: str, version: str) -> slo
     weights = read_json(package / "description.json")["weights"]
     served = slots.Live(model, version, weights, models, answers.galleries, answers.rankings, answers.searches)
     slots.write_live(place.store, served)
-    _clean_up(place, switch.slot, before)
+    _unload_others(place, switch.slot)
+    slots.remove_stale(place.store, {switch.slot, before.slot if before else switch.slot})
     counts = {"galleries": answers.galleries, "rankings": answers.rankings, "searches": answers.searches}
     checked = " and ".join(f"{len(found)} {name}" for name, found in counts.items() if found)
     say(f"deploy: version {version} is served ({checked} answered as packaged)")
@@ -156,14 +158,13 @@ def _take_back(place: Place, before: slots.Live | None) -> None:
         slots.remove_names(place.store, keep=served)
 
 
-def _clean_up(place: Place, slot: str, before: slots.Live | None) -> None:
-    """Unload the version before, and keep its files until the next deployment; nothing depends on it any more."""
+def _unload_others(place: Place, slot: str) -> None:
+    """Give back the memory of all other versions: nothing depends on them, nor on this."""
     try:
         silent = replace(place.fleet, wait_s=0.0)
         everywhere(silent, lambda url: unload_others(url, slot, place.fleet.headers)).demand()
     except ShoplensError as error:
-        say(f"deploy: the version before stays loaded beside until the next deployment: {error}")
-    slots.remove_stale(place.store, {slot, before.slot if before else slot})
+        say(f"deploy: another version stays loaded beside until the next deployment: {error}")
 
 
 def _state(place: Place, before: slots.Live | None, lost: bool) -> str:
