@@ -1,7 +1,8 @@
-"""The steps of the tasks' image, run in a bare folder: what COPY brings and RUN makes of it, without an engine.
+"""The steps of the images of tasks and of MLflow, run in a bare folder: what COPY brings and RUN makes of it.
 
-Not run: what takes root or an index (apt-get, useradd, uv itself, the locked packages, the serving environment). This
-environment's packages stand for the locked ones.
+There is no engine: what takes root is left out (apt-get, useradd), and setup's uv and Python stand for the base's.
+MLflow's packages are installed; those of tasks, several gigabytes, are this environment's, and the serving environment
+is only imported.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from shoplens.kubeflow.settings import RECIPES
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = ROOT / "images" / "train.Dockerfile"
+MLFLOW = ROOT / "images" / "mlflow.Dockerfile"
 LEFT_OUT = ("pip install --no-cache-dir uv==", "apt-get ", "rm -rf /var/lib/apt", "useradd ")
 IMAGE = "registry.example.com/shoplens@sha256:" + 64 * "a"
 
@@ -80,7 +82,7 @@ class Build:
                     self.run(command.strip())
 
     def run(self, command: str) -> None:
-        if command.startswith("uv pip sync"):
+        if command.startswith("uv pip sync --python /opt/shoplens "):
             assert self.place("requirements.lock").is_file()
             [packages] = self.place("/opt/shoplens/lib").glob("python3.*/site-packages")
             (packages / "here.pth").write_text(f"{site.getsitepackages()[0]}\n")
@@ -88,24 +90,30 @@ class Build:
         if "serving_python()" in command:
             command = command.replace("; serving_python()", "")  # the import alone
             self.place("/opt/serving").mkdir()
-        script = command.replace("/opt/", f"{self.place('/opt')}/")
+        script = re.sub(r"(?<=[ =])/(opt|build)/", rf"{self.root}/\1/", command)
         self.call(["sh", "-ec", script], f"{Path(sys.executable).parent}:{ROOT / '.uv' / 'bin'}:{os.environ['PATH']}")
 
     def call(self, command: list[str], path: str) -> str:
-        variables = {"PATH": path, "HOME": str(self.root), "UV_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+        kept = {name: os.environ[name] for name in os.environ if name.startswith(("UV_", "PIP_", "SSL_", "HOME"))}
+        variables = {**kept, "PATH": path, "OMP_NUM_THREADS": "1"}
         done = subprocess.run(command, cwd=self.place(self.at), env=variables, capture_output=True, text=True)
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
         return done.stdout
 
 
-@pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Build:
-    build = Build(tmp_path_factory.mktemp("build"))
-    for name in let_in(Path(f"{DOCKERFILE}.dockerignore"), tracked()):
+def built(dockerfile: Path, folder: Path) -> Build:
+    build = Build(folder)
+    for name in let_in(Path(f"{dockerfile}.dockerignore"), tracked()):
         copy([ROOT / name], build.context / name)
-    for name, text in steps(DOCKERFILE):
+    for name, text in steps(dockerfile):
         build.step(name, text)
     return build
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """The tasks' image."""
+    return built(DOCKERFILE, tmp_path_factory.mktemp("build"))
 
 
 def inside(image: Build, *command: str) -> str:
@@ -141,3 +149,12 @@ def test_every_recipe_is_in_the_image(image: Build) -> None:
     [folder] = re.findall(rf"{RECIPES}=(\S+)", variables)
     here = [Path(name).name for name in tracked("recipes")]
     assert sorted(path.name for path in image.place(folder).iterdir()) == here
+
+
+@pytest.mark.slow
+def test_the_image_of_mlflow_has_its_server_its_database_s_driver_and_its_storage_s(tmp_path: Path) -> None:
+    image = built(MLFLOW, tmp_path)
+    python = str(image.place("/opt/mlflow/bin/python"))
+    versions = image.call([python, "-c", "import boto3, mlflow, psycopg2; print(mlflow.__version__)"], "/usr/bin:/bin")
+    [pinned] = re.findall(r"^mlflow==(\S+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+    assert versions.split() == [pinned]
