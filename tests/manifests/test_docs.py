@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["kubeflow", "kubernetes", "operations", "retraining"]
+PAGES = ["kubeflow", "kubernetes", "operations", "retraining", "submitting"]
 
 
 @pytest.mark.parametrize("page", PAGES)
