@@ -142,7 +142,8 @@ class FakeKubernetes:
             return 200, {"items": self.jobs[wanted].pods() if wanted in self.jobs else []}
         if path.endswith("/log"):
             logs = {job.pod_name(node): log for job in self.jobs.values() for node, log in job.logs.items()}
-            return 200, logs.get(path.split("/")[-2], "")
+            lines = logs.get(path.split("/")[-2], "").splitlines(keepends=True)
+            return 200, "".join(lines[-int(query["tailLines"][0]) :] if "tailLines" in query else lines)
         return 404, {"message": f"{path} is not there"}
 
 

@@ -250,7 +250,10 @@ def test_a_job_that_runs_already_is_followed_and_not_started_twice(
 
 
 def failed(job: FakeJob) -> None:
-    job.logs = {1: "\n".join([*(f"line {i}" for i in range(9)), "shoplens: training loss is nan in epoch 1"])}
+    """The second node fails, and its torchrun reports that at length."""
+    said = [*(f"line {i}" for i in range(300)), "shoplens: training loss is nan in epoch 1"]
+    torchrun = ["E1121 x/torch/distributed/elastic/multiprocessing/api.py:1002] failed (exitcode: 1)", *["..."] * 40]
+    job.logs = {1: "\n".join([*said, *torchrun])}
     job.end("Failed", "jobset failed due to one or more job failures")
     job.phases[0] = "Running"
 
@@ -260,7 +263,7 @@ def test_a_failure_gives_the_trainer_s_message_and_the_failed_node_s_last_lines(
     with pytest.raises(ShoplensError, match="failed: jobset failed due to one or more job failures") as caught:
         cluster.train()
     assert str(caught.value).endswith("shoplens: training loss is nan in epoch 1")
-    assert f"{cluster.job.pod_name(1)} said last:" in str(caught.value)
+    assert f"{cluster.job.pod_name(1)} said last:\nline 281\n" in str(caught.value)
     assert cluster.fake.deleted == [], "it is left to be looked at"
     assert not cluster.out.exists()
 
@@ -405,8 +408,9 @@ def test_two_nodes_that_are_killed_and_started_again_train_what_one_process_trai
     monkeypatch.setenv("SHOPLENS_HOME", str(cluster.root / "volume/home"))
     checkpoints = cluster.root / "volume/home/checkpoints"
     cluster.fake.play = lambda job: run_nodes(job, lambda: any(checkpoints.rglob("checkpoint.pt")))
-    with pytest.raises(ShoplensError, match="failed: jobset failed due to one or more job failures"):
+    with pytest.raises(ShoplensError, match="failed: jobset failed due to one or more job failures") as killed:
         cluster.train(params, gpus=0, pending_s=600)
+    assert "Epoch 1: training loss" in str(killed.value)
     cluster.fake.play = run_nodes
     cluster.train(params, gpus=0, pending_s=600)
     assert "Resuming at epoch" in capfd.readouterr().err

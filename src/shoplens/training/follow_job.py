@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sys
 import threading
 import time
@@ -15,6 +16,10 @@ from shoplens.progress import say
 NODE = "node"
 """The name of the job and of the container that train, in every runtime of Trainer."""
 LAST_LINES = 20
+"""Of a failed node's log, in the error's message; more are read, for torchrun's are left out."""
+READ_LINES = 200
+TORCHRUN_ENDS = "torch/distributed/elastic/multiprocessing/api.py"
+"""In the line with which torchrun begins to report a process that failed, or that it ends the others."""
 LOST_S = 600.0
 """How long the cluster may be out of reach before following is given up; the job is left alone."""
 
@@ -158,16 +163,18 @@ class _Voice:
 
 
 def last_words(client: Any, state: State) -> str:
-    """The end of a failed node's log: the first process speaks for all, another one for itself."""
+    """The end of a failed node's log, without the pages that torchrun adds to its process's error."""
     from kubernetes.client import ApiException
 
     backend = client.backend
     for pod in (pod for pod in state.pods if pod.phase == "Failed"):
         with contextlib.suppress(ApiException):
             log = backend.core_api.read_namespaced_pod_log(
-                pod.name, backend.namespace, container=NODE, tail_lines=LAST_LINES
+                pod.name, backend.namespace, container=NODE, tail_lines=READ_LINES
             )
-            return f"\n{pod.name} said last:\n{log.rstrip()}"
+            lines = log.rstrip().split("\n")
+            own = list(itertools.takewhile(lambda line: TORCHRUN_ENDS not in line, lines))
+            return "\n".join([f"\n{pod.name} said last:", *(own or lines)[-LAST_LINES:]])
     return ""
 
 

@@ -8,7 +8,6 @@ a second one; after a failure the next one goes on from the checkpoint.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import logging
 import os
 import shutil
@@ -87,7 +86,6 @@ def _client() -> Any:
 
     # Its warning that it cannot read Trainer's version in another namespace, which is none of our business there.
     logging.getLogger("kubeflow.trainer.backends.kubernetes.backend").setLevel(logging.ERROR)
-
     try:
         return TrainerClient()
     except ConfigException as error:
@@ -108,7 +106,9 @@ def _running_or_new(client: Any, key: str, folder: Path, start: Callable[[str], 
     """The name of the job with this key that runs or has left its result in the folder, or else of a new one."""
     from kubernetes.client import ApiException  # type: ignore[import-untyped]
 
-    for attempt in itertools.count(1):
+    attempt = 0
+    while True:
+        attempt += 1
         name = f"shoplens-train-{key}-{attempt}"
         try:
             ended = look(client, name).ended
@@ -121,7 +121,6 @@ def _running_or_new(client: Any, key: str, folder: Path, start: Callable[[str], 
         if not ended or (ended == "Complete" and place_of(folder, "train").exists()):
             say(f"TrainJob {name} is there already")
             return name
-    raise AssertionError("there is always a next attempt")
 
 
 def _start(client: Any, name: str, folder: Path, pod: OwnPod, nodes: int, gpus: int, image: str) -> None:
