@@ -60,7 +60,7 @@ def pools_of(joint: Run, sources: tuple[str, ...]) -> list[Pool]:
 def epoch_photos(joint: Run, sources: tuple[str, ...], train: TrainParams) -> float:
     """Photos that an epoch of these sources learns from: the longest source's once, the others' as often as needed."""
     pools = pools_of(joint, sources)
-    counts = shares(pools, train.batch_photos, train.mixing)
+    counts = shares(pools, train.batch_photos, train.mixing, train.gallery_share)
     steps = steps_of(pools, counts)
     drawn = (
         (len(pool.ids) if steps == -(-len(pool.ids) // count) else steps * count) * pool.photos
@@ -95,8 +95,9 @@ def arms_of(joint: Run, part: str) -> dict[str, Params]:
         return arms if part == "arms" else {f"best-{name}": _keeps_best(params) for name, params in arms.items()}
     train = joint.params.train
     if part == "galleries":
-        share = train.batch_photos // (1 + len(images))  # what galleries have of a joint batch
-        alone = train.model_copy(update={"sources": (GALLERIES,), "batch_photos": share})
+        share = train.gallery_share or 1 / (1 + len(images))  # what galleries have of a joint batch
+        own = {"sources": (GALLERIES,), "batch_photos": int(train.batch_photos * share)}
+        alone = train.model_copy(update=own)
         return {"galleries": joint.params.model_copy(update={"train": alone})}
     every = (GALLERIES, *images)
     batch = train.batch_photos // len(every) + 1

@@ -57,6 +57,8 @@ class TrainParams(StrictModel):
     loss: Literal["pseudo_uniform", "kendall"] = "pseudo_uniform"
     balance: Literal["equal", "gradnorm"] = "equal"
     gallery_weight: float = Field(0.1, gt=0)
+    gallery_share: float | None = Field(None, gt=0, lt=1)
+    contrast_weight: float = Field(0.0, ge=0)
     sampled: Mapping[str, Annotated[int, Field(ge=2)]] = Field(default_factory=dict)
     proxy_momentum: Literal["lazy", "scaled"] = "lazy"
     proxy_memory_gib: float = Field(16.0, ge=0)

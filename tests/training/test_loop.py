@@ -24,6 +24,7 @@ from shoplens.params import TrainParams
 from shoplens.training import loop
 from shoplens.training.batches import AugmentedRows, BatchReader, Material
 from shoplens.training.loop import Trainer
+from shoplens.training.mixture import batches_of, shares
 from shoplens.training.processes import Processes
 from shoplens.training.train import build_network, read_material
 
@@ -181,10 +182,17 @@ def test_learning_goes_on_through_all_losses(marketplace: Path, tmp_path: Path) 
     trainer = trainer_of(material_of(marketplace), proxy_learning_rate=0.1, **changes)
     history = trainer.run(checkpoint(tmp_path)).history
     assert history[-1]["train_loss"] < 0.9 * history[0]["train_loss"]
-    photos = trainer.progress.photos / len(history)
-    largest = trainer.material.sources[0].trains.sum()
-    # even shares, but of galleries a whole number
-    assert photos == pytest.approx(3 * largest, rel=0.3), "an epoch is one pass through the largest, in even shares"
+
+
+def test_the_photos_learned_from_are_those_of_the_planned_batches(marketplace: Path, tmp_path: Path) -> None:
+    """Galleries count by their photos. An epoch is one pass through the largest source: tests/training/test_mixture."""
+    trainer = trainer_of(material_of(marketplace), batch_photos=24, max_epochs=3)
+    trainer.run(checkpoint(tmp_path))
+    counts, planned = shares(trainer.pools, 24, "even"), 0
+    for epoch in range(3):
+        for galleries, *units in batches_of(trainer.pools, counts, trainer.params.seed, epoch):
+            planned += int(trainer.material.galleries.counts[galleries].sum()) + sum(map(len, units))
+    assert trainer.progress.photos == planned
 
 
 def test_dropout_depends_on_epoch_step_and_process_alone(marketplace: Path) -> None:

@@ -25,6 +25,14 @@ def test_shares_by_size_are_proportional_to_the_photos_that_a_source_has() -> No
     assert shares([pool(300), pool(100), pool(80, photos=2.5)], 60, "by_size") == [30, 10, 8]
 
 
+@pytest.mark.parametrize(("mixing", "others"), [("even", [15, 15]), ("by_size", [10, 20])])
+def test_galleries_have_the_share_of_the_photos_that_is_asked_for(mixing: str, others: list[int]) -> None:
+    pools = [pool(900, photos=2.5, name="galleries"), pool(100), pool(200, name="b")]
+    assert shares(pools, 60, mixing, 0.5) == [12, *others]  # type: ignore[arg-type]
+    assert shares(pools[:1], 60, mixing, 0.5) == [24], "nothing else is there"  # type: ignore[arg-type]
+    assert shares(pools[1:], 60, mixing, 0.5) == [*(2 * count for count in others)]  # type: ignore[arg-type]
+
+
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 10_000), st.floats(1, 30)), min_size=1, max_size=5), st.integers(1, 2000))
 def test_even_shares_differ_by_less_than_one_of_the_longest_galleries(

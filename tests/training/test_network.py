@@ -222,3 +222,28 @@ def test_norms_that_are_synchronised_keep_their_values_and_activations() -> None
     assert not any(isinstance(module, nn.SyncBatchNorm) for module in encoder.prefix.modules())
     converted = encoder.state_dict()
     assert list(converted) == list(state) and all(torch.equal(converted[name], state[name]) for name in state)
+
+
+@pytest.mark.usefixtures("home")
+def test_a_contrastive_loss_is_weighed_and_added_to_its_task_over_what_was_remembered(material: Material) -> None:
+    """Product is what `shop` is judged by; a first batch finds an empty memory."""
+    plain, weighed = network_of(material, dropout=0.5), network_of(material, dropout=0.5, contrast_weight=3.0)
+    weighed.load_state_dict(plain.state_dict(), strict=False)
+    inputs, seeded = inputs_of(material, batch(material)), []
+    for network in (plain, weighed, weighed):
+        torch.manual_seed(1)  # the same dropout
+        seeded.append(step(network, inputs))
+        if len(seeded) == 2:
+            network.remember(ALONE)
+    assert seeded[1].tolist() == seeded[0].tolist()
+    more = (seeded[2] - seeded[0]).tolist()
+    assert (more[0], more[2]) == (0, 0)
+    weighed.eval()
+    with torch.no_grad():
+        parts = torch.split(weighed.embed(inputs.frozen)[int(inputs.counts.sum()) :], [len(u) for u in inputs.units])
+        expected = [
+            float(contrast(part, places, places))
+            for contrast, part, places in zip(weighed.memories, parts, inputs.places, strict=True)
+        ]
+    assert [more[1], more[3]] == pytest.approx(expected, rel=1e-4) and min(expected) > 0
+    assert not network_of(material).memories

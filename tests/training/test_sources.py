@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from shoplens.contract.spec import EvalSpec, SourceSpec
 from shoplens.errors import ShoplensError
-from shoplens.training.sources import UNLABELLED, ImageSource, SoftmaxTask, image_sources
+from shoplens.training.sources import UNLABELLED, ImageSource, SoftmaxTask, image_sources, sides_of
 
 Row = tuple[str, str, str, int]
 """Source, task, label and crop."""
@@ -25,7 +25,9 @@ def found(rows: list[Row], validating: set[int], *names: str) -> list[ImageSourc
     columns = {name: [str(row[at]) for row in rows] for at, name in enumerate(("source", "task", "label"))}
     columns["role"] = ["validation" if crop in validating else "train" for *_, crop in rows]
     table = pa.table({name: pa.array(column, pa.string()) for name, column in columns.items()})
-    return image_sources([spec(name) for name in names], table, np.array([crop for *_, crop in rows], np.int64))
+    crops = np.array([crop for *_, crop in rows], np.int64)
+    sides = np.stack([crops % 2 == 0, crops % 3 == 0], axis=1)
+    return image_sources([spec(name) for name in names], table, crops, sides)
 
 
 def units(source: ImageSource) -> list[tuple[int, bool, dict[str, str | None]]]:
@@ -80,6 +82,9 @@ def test_units_are_those_of_a_plain_loop(rows: list[Row], validating: set[int]) 
             found(rows, validating, "a")
         return
     (source,) = found(rows, validating, "a")
+    assert (source.searches == (source.crops % 2 == 0)).all() and (source.searched == (source.crops % 3 == 0)).all()
+    judged = [place for place, task in enumerate(source.tasks) if task.name == "category"]
+    assert source.searched_by == (judged[0] if judged else None)
     assert units(source) == by_hand
     assert source.targets.shape == (len(source.crops), len(source.tasks))
 
@@ -141,3 +146,35 @@ def test_a_source_without_anything_to_tell_apart_is_an_error(rows: list[Row], va
         ShoplensError, match=r"no task of source 'a' has two classes .* leave the source out of dataset"
     ):
         found(rows, validating, "a")
+
+
+# --- who searches whom -----------------------------------------------------------------------------------------------
+
+
+def sides(*rows: tuple[str, str, str]) -> list[str]:
+    """Of rows (source, role, domain): "s" if it may search, "f" if it may be found."""
+    columns = {name: pa.array([row[at] for row in rows], pa.string()) for at, name in enumerate(("source", "role"))}
+    found = sides_of(pa.table(columns), np.array([domain for *_, domain in rows], str))
+    return ["s" * int(searches) + "f" * int(searched) for searches, searched in found]
+
+
+def test_photos_of_the_queries_domains_search_those_of_the_corpus() -> None:
+    rows = [("lens", "query", "camera"), ("lens", "corpus", "shop"), ("lens", "corpus", "museum")]
+    training = [("lens", "train", domain) for domain in ("camera", "shop", "museum", "scene")]
+    assert sides(*rows, *training)[3:] == ["s", "f", "f", ""]
+
+
+def test_each_source_has_its_own_domains() -> None:
+    rows = [("a", "query", "camera"), ("a", "corpus", "shop"), ("b", "query", "shop"), ("b", "corpus", "shop")]
+    training = [(source, "train", domain) for source in "ab" for domain in ("camera", "shop")]
+    assert sides(*rows, *training)[4:] == ["s", "f", "", "sf"]
+
+
+@pytest.mark.parametrize(
+    "evaluated",
+    [[], [("a", "query", ""), ("a", "corpus", "")], [("a", "query", "x"), ("a", "corpus", "y")]],
+    ids=["nothing is searched", "unknown domains", "domains that nothing trains of"],
+)
+def test_where_domains_tell_nothing_all_search_all(evaluated: list[tuple[str, str, str]]) -> None:
+    training = [("a", "train", ""), ("a", "validation", ""), ("a", "train", "" if evaluated else "shop")]
+    assert sides(*evaluated, *training)[len(evaluated) :] == ["sf", "sf", "sf"]

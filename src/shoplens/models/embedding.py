@@ -32,6 +32,10 @@ class Ending(nn.Module, ABC):
     def embedding(self, activation: Tensor) -> Tensor:
         """What everything else uses."""
 
+    def undropped(self, activation: Tensor) -> Tensor:
+        """What `embedding` gives in evaluation, in training too."""
+        return self.embedding(activation)
+
     def forward(self, features: Tensor) -> Tensor:
         """(N, features) -> embeddings (N, width)."""
         return self.embedding(self.activation(features))
@@ -117,7 +121,7 @@ class EmbeddingModule(Ending):
         check_groups(self.width, groups)
         self.projection = nn.Identity() if width is None else nn.Linear(features, width)
         self.norm = nn.GroupNorm(groups, self.width)
-        self.rectify = nn.Sequential(nn.ReLU(), nn.Dropout(dropout))
+        self.rectify, self.dropout = nn.ReLU(), nn.Dropout(dropout)
 
     def activation(self, features: Tensor) -> Tensor:
         """(N, features) -> (N, width), before the ReLU: what codes are the sign of."""
@@ -126,5 +130,10 @@ class EmbeddingModule(Ending):
 
     def embedding(self, activation: Tensor) -> Tensor:
         """What `activation` gave, (N, width) -> embeddings (N, width), at least 0; dropout in training only."""
+        dropped: Tensor = self.dropout(self.undropped(activation))
+        return dropped
+
+    def undropped(self, activation: Tensor) -> Tensor:
+        """The same without dropout."""
         rectified: Tensor = self.rectify(activation)
         return rectified

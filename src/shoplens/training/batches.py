@@ -82,6 +82,8 @@ class Material:
             torch.tensor(labelled, device=device),
             [torch.from_numpy(source.targets[u]) for source, u in zip(self.sources, units, strict=True)],
             [torch.from_numpy(source.targets[u]) for source, u in zip(self.sources, all_units, strict=True)],
+            [torch.from_numpy(u) for u in units],
+            [torch.from_numpy(u) for u in all_units],
             group.size,
         )
 

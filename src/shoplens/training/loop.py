@@ -111,7 +111,7 @@ class Trainer:
             self._last_shared()
         for epoch in (0, params.warm_up_epochs):
             photos = plan_epoch(params, epoch, self.group.size).batch_photos * self.group.size
-            counts = shares(self.pools, photos, params.mixing)[bool(self.material.tasks) :]
+            counts = shares(self.pools, photos, params.mixing, params.gallery_share)[bool(self.material.tasks) :]
             for count, tasks in zip(counts, self.network.tasks, strict=True):
                 for task in tasks:
                     most, sampler = min(count, len(task.classes)), self.network.sampled.get(task.full_name)
@@ -196,6 +196,7 @@ class Trainer:
             sampler.average_gradient(self.group.average, float(self.scaler.get_scale()))
             sampler.update(plan.proxy_rate)
         self.scaler.update()
+        self.network.remember(self.group)
         return value
 
     def _last_shared(self) -> Tensor:
@@ -228,7 +229,7 @@ class Trainer:
         """
         state, params, group = self.progress, self.params, self.group
         plan = plan_epoch(params, state.epoch, group.size)
-        counts = shares(self.pools, plan.batch_photos * group.size, params.mixing)
+        counts = shares(self.pools, plan.batch_photos * group.size, params.mixing, params.gallery_share)
         batches = batches_of(self.pools, counts, params.seed, state.epoch)
         network = self._prepare(plan)
         rows = (

@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 
+from shoplens.contract.spec import GALLERIES
 from shoplens.errors import ShoplensError
 
 
@@ -25,10 +26,13 @@ class Pool:
     photos: float = 1.0
 
 
-def shares(pools: Sequence[Pool], photos: int, mixing: Literal["even", "by_size"]) -> list[int]:
+def shares(
+    pools: Sequence[Pool], photos: int, mixing: Literal["even", "by_size"], gallery_share: float | None = None
+) -> list[int]:
     """How many ids of each pool a batch of `photos` photos has, at least one of each.
 
     "even" gives every pool as many photos; "by_size" in proportion to what it has (Table 2, "No Dataset Balancing").
+    `gallery_share` of the photos are of galleries, if given, and `mixing` is among the others.
 
     Raises:
         ShoplensError: if a pool is empty.
@@ -37,6 +41,9 @@ def shares(pools: Sequence[Pool], photos: int, mixing: Literal["even", "by_size"
         if not len(pool.ids):
             raise ShoplensError(f"source {pool.name!r} has nothing to train on: no usable training row is left")
     sizes = np.array([len(pool.ids) * pool.photos if mixing == "by_size" else 1.0 for pool in pools])
+    listed = np.array([pool.name == GALLERIES for pool in pools])
+    if gallery_share is not None and listed.any() and not listed.all():
+        sizes[listed] = sizes[~listed].sum() * gallery_share / (1 - gallery_share)
     wanted = photos * sizes / sizes.sum()
     return [max(1, round(part / pool.photos)) for part, pool in zip(wanted, pools, strict=True)]
 

@@ -14,7 +14,9 @@ from shoplens.models.encoder import PhotoEncoder, pool_galleries
 from shoplens.models.heads import TaskHeads
 from shoplens.models.proxies import SampledSoftmax
 from shoplens.models.softmax_heads import SoftmaxHead
+from shoplens.training.contrast import Contrast
 from shoplens.training.losses import Kendall, PseudoUniform, Target, task_losses
+from shoplens.training.processes import Processes
 from shoplens.training.sources import SoftmaxTask
 
 
@@ -29,6 +31,8 @@ class Inputs:
         labelled: (T,), galleries of the whole batch that each gallery task learns from, on the device.
         units: for each source the classes (n, tasks) of its units, on the CPU.
         all_units: the same of the whole batch.
+        places: for each source which of its units these are, int64 (n,), on the CPU.
+        all_places: the same of the whole batch.
         processes: how many share the batch. Their losses add up to its loss, but distributed data parallel takes the
             mean of their gradients, so each one's loss is multiplied by it.
     """
@@ -39,6 +43,8 @@ class Inputs:
     labelled: Tensor
     units: Sequence[Tensor]
     all_units: Sequence[Tensor]
+    places: Sequence[Tensor]
+    all_places: Sequence[Tensor]
     processes: int
 
 
@@ -57,14 +63,18 @@ class Network(nn.Module):
         softmax: Mapping[str, SoftmaxHead],
         sampled: Mapping[str, SampledSoftmax],
         gallery_weight: float = 1.0,
+        contrasts: Mapping[int, Contrast] | None = None,
     ) -> None:
         """`tasks` are each source's; every one has a head in `softmax` or a sampler in `sampled`, by its full name.
 
         `gallery_weight` multiplies the gallery tasks' total: dozens of them add up, and beside each softmax task they
-        are one term.
+        are one term. `contrasts` are by the place of their source.
         """
         super().__init__()
         self._gallery_weight = gallery_weight
+        self._contrasts = dict(contrasts or {})
+        self.memories = nn.ModuleList(self._contrasts.values())
+        self._latest: list[tuple[Contrast, Tensor, Tensor]] = []
         self.encoder, self.heads, self.loss = encoder, heads, loss
         self.tasks = [list(own) for own in tasks]
         self._place = {name: i for i, name in enumerate(softmax)}
@@ -98,19 +108,33 @@ class Network(nn.Module):
         """Total loss of the galleries if there are any, and each softmax task's: (1 + K,) or (K,); and (T,) inside it.
 
         A photo gives no gradient to tasks that it has no label for; what a task does not learn from in a batch is 0.
+        A source's contrastive loss is added to that of the task which it is about.
         """
-        embeddings = self.embed(inputs.frozen)
+        activations = self.encoder.activate(inputs.frozen)
+        embeddings = self.encoder.rectify(activations)
         used = int(inputs.counts.sum())
+        self._latest = []
         totals, inside = [], torch.zeros(0)
         if len(self.heads.tasks):
             inside = self.gallery_losses(embeddings[:used], inputs) * inputs.processes
             totals.append(self.loss(inside) * self._gallery_weight)
-        for tasks, own, every in zip(self.tasks, inputs.units, inputs.all_units, strict=True):
-            part = embeddings[used : used + len(own)]
+        for number, (tasks, own, every) in enumerate(zip(self.tasks, inputs.units, inputs.all_units, strict=True)):
+            rows = slice(used, used + len(own))
             used += len(own)
-            losses = [self.softmax_loss(task, part, own[:, i], every[:, i]) for i, task in enumerate(tasks)]
+            losses = [self.softmax_loss(task, embeddings[rows], own[:, i], every[:, i]) for i, task in enumerate(tasks)]
+            if number in self._contrasts:
+                contrast, places = self._contrasts[number], (inputs.places[number], inputs.all_places[number])
+                whole = self.encoder.ending.undropped(activations[rows])
+                losses[contrast.task] = losses[contrast.task] + contrast(whole, *places)
+                self._latest.append((contrast, whole.detach(), inputs.all_places[number]))
             totals += [loss * inputs.processes for loss in losses]
         return torch.stack(totals), inside
+
+    def remember(self, group: Processes) -> None:
+        """Let contrastive losses search the photos of the latest batch from now on; all processes at once."""
+        for contrast, embeddings, every in self._latest:
+            contrast.remember(embeddings, every, group)
+        self._latest = []
 
 
 def synchronise_norms(encoder: PhotoEncoder) -> None:

@@ -43,6 +43,8 @@ class ImageSource:
         crops: int64 (U,), the crop of each unit (data.examples.crops_of).
         targets: int64 (U, tasks), class or UNLABELLED: no label, or one that no training row has.
         trains: bool (U,); the others validate.
+        searches, searched: bool (U,), may the photo stand for a query, and for what a query finds (see sides_of)?
+        searched_by: the place among `tasks` of the one by which the source is judged; None if it is not among them.
     """
 
     name: str
@@ -50,29 +52,56 @@ class ImageSource:
     crops: np.ndarray
     targets: np.ndarray
     trains: np.ndarray
+    searches: np.ndarray
+    searched: np.ndarray
+    searched_by: int | None
 
 
-def image_sources(wanted: Sequence[SourceSpec], examples: pa.Table, crops: np.ndarray) -> list[ImageSource]:
+def sides_of(examples: pa.Table, domains: np.ndarray) -> np.ndarray:
+    """Of each row, may its photo stand for a query of its source, and for what a query finds? bool (n, 2).
+
+    That is: is it of a domain (column `domain` of images.parquet) that the source's queries have, and its corpus? Where
+    no training photo is, as where the domains are unknown, all may. Of queries and corpora nothing else is looked at.
+
+    Args:
+        examples: rows of all roles.
+        domains: str (n,), of each row's photo; "" if unknown.
+    """
+    source, role = (examples[name].to_numpy(zero_copy_only=False).astype(str) for name in ("source", "role"))
+    sides = np.zeros((len(source), 2), bool)
+    for name in np.unique(source):
+        own = source == name
+        for side, evaluated in enumerate(("query", "corpus")):
+            fits = own & np.isin(domains, domains[own & (role == evaluated)])
+            sides[fits if (fits & (role == "train")).any() else own, side] = True
+    return sides
+
+
+def image_sources(
+    wanted: Sequence[SourceSpec], examples: pa.Table, crops: np.ndarray, sides: np.ndarray
+) -> list[ImageSource]:
     """The sources with their training and validation units.
 
     Args:
         wanted: sources of dataset.yaml.
-        examples: rows with the role train or validation.
-        crops: int64, each row's crop.
+        examples: n rows with the role train or validation.
+        crops: int64 (n,), each row's crop.
+        sides: bool (n, 2), see sides_of.
 
     Raises:
         ShoplensError: if no task of a source has two classes to tell apart.
     """
-    return [_source(item.name, item.tasks, examples, crops) for item in wanted]
+    return [_source(item, examples, crops, sides) for item in wanted]
 
 
-def _source(name: str, task_names: Sequence[str], examples: pa.Table, crops: np.ndarray) -> ImageSource:
+def _source(spec: SourceSpec, examples: pa.Table, crops: np.ndarray, sides: np.ndarray) -> ImageSource:
+    name = spec.name
     own = pc.equal(examples["source"], name).to_numpy().astype(bool)
-    table, crops = examples.filter(pa.array(own)), crops[own]
+    table, crops, sides = examples.filter(pa.array(own)), crops[own], sides[own]
     trains = pc.equal(table["role"], "train").to_numpy().astype(bool)
     tasks: list[SoftmaxTask] = []
     columns, task_of, rows_of = [], [], []
-    for task_name in task_names:
+    for task_name in spec.tasks:
         rows = np.flatnonzero(pc.equal(table["task"], task_name).to_numpy())
         labels = table["label"].take(pa.array(rows))
         classes = pc.unique(labels.filter(pa.array(trains[rows]))).sort()
@@ -99,4 +128,8 @@ def _source(name: str, task_names: Sequence[str], examples: pa.Table, crops: np.
     targets[unit.reshape(-1), task] = value
     training = np.zeros(len(units), bool)
     training[unit.reshape(-1)] = trains[row]  # all rows of a photo have one role
-    return ImageSource(name, tuple(tasks), units[:, 0], targets, training)
+    searches, searched = np.zeros((2, len(units)), bool)
+    searches[unit.reshape(-1)], searched[unit.reshape(-1)] = sides[row].T  # and one domain
+    names = [item.name for item in tasks]
+    judged = names.index(spec.eval.task) if spec.eval.task in names else None
+    return ImageSource(name, tuple(tasks), units[:, 0], targets, training, searches, searched, judged)

@@ -12,9 +12,10 @@ import pyarrow.compute as pc
 import torch
 
 from shoplens.artifacts import digest_of, read_artifact, write_artifact
+from shoplens.contract.columns import DOMAIN, IMAGE_ID
 from shoplens.contract.spec import GALLERIES, DatasetSpec, read_spec
 from shoplens.contract.store import PhotoStore
-from shoplens.contract.tables import read_listings
+from shoplens.contract.tables import read_images, read_listings
 from shoplens.data.examples import Crops, crops_of, read_examples
 from shoplens.data.galleries import read_galleries, rows_of
 from shoplens.data.tasks import Task, read_labels_of
@@ -33,12 +34,13 @@ from shoplens.params import TrainParams
 from shoplens.progress import say
 from shoplens.training.batches import Material
 from shoplens.training.checkpoint import Progress, checkpoint_path, remove_checkpoint
+from shoplens.training.contrast import Contrast
 from shoplens.training.loop import Trainer
 from shoplens.training.losses import build_loss
 from shoplens.training.network import Network
 from shoplens.training.processes import Processes, processes
 from shoplens.training.schedule import MOMENTUM, WEIGHT_DECAY
-from shoplens.training.sources import ImageSource, image_sources
+from shoplens.training.sources import ImageSource, image_sources, sides_of
 
 
 def build_model(params: TrainParams, tasks: Sequence[Task]) -> tuple[PhotoEncoder, TaskHeads]:
@@ -91,7 +93,18 @@ def build_network(params: TrainParams, tasks: Sequence[Task], sources: Sequence[
             softmax[task.full_name] = head(encoder.dim, len(task.classes))
     loss = build_loss(params.loss, tasks)
     weight = params.gallery_weight if sources else 1.0  # there is nothing to weigh galleries against
-    return Network(encoder, heads, loss, [source.tasks for source in sources], softmax, sampled, weight)
+    contrasts = _contrasts(params, sources, encoder.dim)
+    tasks_of = [source.tasks for source in sources]
+    return Network(encoder, heads, loss, tasks_of, softmax, sampled, weight, contrasts)
+
+
+def _contrasts(params: TrainParams, sources: Sequence[ImageSource], dim: int) -> dict[int, Contrast]:
+    """By the place of their source; none without a weight, or where what the source is judged by has no two classes."""
+    return {
+        place: Contrast(source, source.searched_by, dim, params.contrast_weight)
+        for place, source in enumerate(sources)
+        if params.contrast_weight and source.searched_by is not None
+    }
 
 
 def read_material(data: Path, prepare: Path, wanted: Sequence[str] | None) -> Material:
@@ -110,22 +123,25 @@ def read_material(data: Path, prepare: Path, wanted: Sequence[str] | None) -> Ma
     tasks = [Task.model_validate(item) for item in facts["tasks"]] if GALLERIES in names else []
     listings = rows_of(read_listings(data, spec), galleries.listing_ids)
     labels = {task.name: read_labels_of(task, listings) for task in tasks}
-    crops, sources = _image_material(spec, examples, names)
+    crops, sources = _image_material(data, spec, examples, names)
     return Material(PhotoStore(data), galleries, tasks, labels, crops, sources)
 
 
 def _image_material(
-    spec: DatasetSpec, examples: pa.Table | None, names: Sequence[str]
+    data: Path, spec: DatasetSpec, examples: pa.Table | None, names: Sequence[str]
 ) -> tuple[Crops, list[ImageSource]]:
     """Crops that train or validate, and the sources that they belong to."""
     chosen = [source for source in spec.sources if source.name in names]
     if examples is None or not chosen:
         return Crops(np.empty(0, object), [], [], np.empty((0, 4))), []
+    examples = examples.filter(pc.is_in(examples["source"], pa.array([source.name for source in chosen])))
+    images = read_images(data)
+    domains = images[DOMAIN].take(pc.index_in(examples["image_id"], value_set=images[IMAGE_ID]))
+    sides = sides_of(examples, pc.fill_null(domains, "").to_numpy().astype(str))
     learning = pc.is_in(examples["role"], pa.array(["train", "validation"]))
-    own = pc.is_in(examples["source"], pa.array([source.name for source in chosen]))
-    examples = examples.filter(pc.and_(learning, own))
+    examples, sides = examples.filter(learning), sides[learning.to_numpy().astype(bool)]
     crops, rows = crops_of(examples)
-    return crops, image_sources(chosen, examples, rows)
+    return crops, image_sources(chosen, examples, rows, sides)
 
 
 def train(*, data: Path, prepare: Path, out: Path, params: TrainParams) -> None:
