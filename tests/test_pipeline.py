@@ -485,6 +485,18 @@ def test_a_task_gets_what_cluster_yaml_says(spec: Spec, pods: Spec) -> None:
     assert set(pods) == set(contract(spec))
 
 
+def test_counts_of_gpus_reach_the_pods_as_text(spec: Spec) -> None:
+    # Kubeflow reads the text of the parameter that a pod's limits name; of a number it reads an empty one: no GPU.
+    outputs = spec["components"]["comp-divide"]["outputDefinitions"]["parameters"]
+    assert {kind["parameterType"] for kind in outputs.values()} == {"STRING"}
+    with_gpus = {name: task.accelerator["resourceCount"] for name, task in contract(spec).items() if task.accelerator}
+    assert with_gpus == {
+        "train": str(("divide", "train_gpus")),
+        "embed": str(("divide", "embed_gpus")),
+        "embed-shard": str(("divide", "shard_gpus")),
+    }
+
+
 def test_secrets_are_named_and_never_given(spec: Spec, pods: Spec, compiled: Path) -> None:
     [secret] = pods["train"]["secretAsEnv"]
     assert secret["secretName"] == "git"
