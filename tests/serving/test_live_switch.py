@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -235,8 +236,8 @@ def _switch_and_refuse(
     assert ranked_by(url()) == searched_by(url()) == "as trained", "ranker and search did not come back"
     _rank_command(capfd)
     _search_command(capfd, tmp_path)
-    _a_lying_ranker_is_found_out()
-    _wrong_codes_and_results_are_found_out()
+    _a_lying_ranker_is_found_out(tmp_path / "ranker")
+    _wrong_codes_and_results_are_found_out(tmp_path / "search")
 
     assert live.running_server() == at_start, "the watchdog restarted a healthy server"
 
@@ -307,17 +308,21 @@ def _search_command(capfd: pytest.CaptureFixture[str], folder: Path) -> None:
     )
 
 
-def _wrong_codes_and_results_are_found_out() -> None:
+def _examples_to_change(folder: Path) -> Path:
+    """A copy of the served version's examples: those in place are what the watchdog compares with."""
     served = live.read_live()
     assert served is not None
-    examples = live.slot_folder(served.slot) / "examples"
+    return Path(shutil.copytree(live.slot_folder(served.slot) / "examples", folder))
+
+
+def _wrong_codes_and_results_are_found_out(folder: Path) -> None:
+    examples = _examples_to_change(folder)
     assert check_answers(url(), examples).searches == {
         "lens/query-0": {"results": 5, "bits": 0},
         "lens/query-1#0.25,0,0.75,0.5": {"results": 5, "bits": 0},
         "the look/ä/query-2": {"results": 2, "bits": 0},
     }
     first, *_ = searches = read_searches(examples)
-    names = ["query.jpg"] * len(searches)
     embeddings, codes = read_embeddings(examples, "served"), read_codes(examples, "served")
     assert codes is not None
     wrong = {
@@ -326,37 +331,26 @@ def _wrong_codes_and_results_are_found_out() -> None:
         "image_ids": (first.image_ids[::-1], "results for the photo lens/query-0 are not"),
         "boxes": ([[0.0, 0.0, 0.5, 0.5]] * 5, "results for the photo lens/query-0 are not"),
     }
-    try:
-        for field, (value, reason) in wrong.items():
-            write_searches(examples, [dataclasses.replace(first, **{field: value})], names[:1])  # type: ignore[arg-type]
-            with pytest.raises(ShoplensError, match=reason):
-                check_answers(url(), examples, limit=1)
-        write_searches(examples, searches, names)
-        write_embeddings(examples, "served", embeddings, ~codes)
-        with pytest.raises(
-            ShoplensError, match=r"code for listing listing-0 is not .*: 16 bits differ, at most 0 wanted"
-        ):
+    for field, (value, reason) in wrong.items():
+        write_searches(examples, [dataclasses.replace(first, **{field: value})], ["query.jpg"])  # type: ignore[arg-type]
+        with pytest.raises(ShoplensError, match=reason):
             check_answers(url(), examples, limit=1)
-    finally:
-        write_searches(examples, searches, names)
-        write_embeddings(examples, "served", embeddings, codes)
+    write_searches(examples, searches, ["query.jpg"] * len(searches))
+    write_embeddings(examples, "served", embeddings, ~codes)
+    with pytest.raises(ShoplensError, match=r"code for listing listing-0 is not .*: 16 bits differ, at most 0 wanted"):
+        check_answers(url(), examples, limit=1)
 
 
-def _a_lying_ranker_is_found_out() -> None:
-    served = live.read_live()
-    assert served is not None
-    examples = live.slot_folder(served.slot) / "examples"
+def _a_lying_ranker_is_found_out(folder: Path) -> None:
+    examples = _examples_to_change(folder)
     assert check_answers(url(), examples).rankings["sea view pool"] == {"scores": 5, "difference": 0.0}
     rankings = read_rankings(examples)
-    try:
-        write_rankings(examples, [dataclasses.replace(rankings[0], served=rankings[1].served)])
-        with pytest.raises(ShoplensError, match="scores for the query 'sea view pool' are not the packaged ranker's"):
-            check_answers(url(), examples, limit=1)
-        write_rankings(examples, [dataclasses.replace(rankings[0], served=[None] * 5)])
-        with pytest.raises(ShoplensError, match="they differ by nan"):
-            check_answers(url(), examples, limit=1)
-    finally:
-        write_rankings(examples, rankings)
+    write_rankings(examples, [dataclasses.replace(rankings[0], served=rankings[1].served)])
+    with pytest.raises(ShoplensError, match="scores for the query 'sea view pool' are not the packaged ranker's"):
+        check_answers(url(), examples, limit=1)
+    write_rankings(examples, [dataclasses.replace(rankings[0], served=[None] * 5)])
+    with pytest.raises(ShoplensError, match="they differ by nan"):
+        check_answers(url(), examples, limit=1)
 
 
 def _restart_after_a_workers_death() -> None:
