@@ -134,6 +134,7 @@ def test_torn_and_damaged_rows_are_not_read_and_the_next_ones_are(
     write(folder, range(4, 6))
     assert logged(folder) == [0, 2, 4, 5]
     path.write_bytes(path.read_bytes()[: first - 1])  # killed before the header was whole
+    (folder / f"other{SUFFIX}").write_bytes(b"{]\n" + bytes(500))
     assert logged(folder) == []
     write(folder, range(2))
     assert logged(folder) == [0, 1]

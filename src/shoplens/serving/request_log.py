@@ -235,12 +235,13 @@ def _files(folder: Path) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
     """Header and whole rows of each file."""
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         try:
-            first, end, content = path.read_bytes().partition(b"\n")
+            first, _, content = path.read_bytes().partition(b"\n")
         except OSError:  # removed to make room
             continue
-        if not end:  # just begun
+        try:
+            header = json.loads(first)
+        except ValueError:  # just begun, or cut
             continue
-        header = json.loads(first)
         kind = _row_type(header["dim"], header["code"])
         rows = np.frombuffer(content, kind, len(content) // kind.itemsize)
         sums = [zlib.crc32(row.tobytes()[:-4]) for row in rows]
