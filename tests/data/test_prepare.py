@@ -13,6 +13,7 @@ import pytest
 from contract.builder import rows, write_rows, write_spec
 from PIL import Image
 
+from shoplens.contract.spec import read_spec
 from shoplens.contract.split import bucket, split_of
 from shoplens.contract.store import PhotoStore
 from shoplens.contract.validate import validate
@@ -115,6 +116,7 @@ def test_the_split_follows_the_hash_of_the_id(tiny_data: Path) -> None:
     assert {r["listing_id"]: r["split"] for r in table} == {
         r["listing_id"]: split_of(bucket(r["listing_id"])) for r in rows(tiny_data, "listings.parquet")
     }
+    assert read_json(out / "split.json")["dataset"] == read_spec(tiny_data).name
     counts = read_json(out / "split.json")["listings"]
     assert sum(counts.values()) == len(table)
 

@@ -61,7 +61,7 @@ class Run:
         data = self.path("data")
         write_text(data / "dataset.yaml", "name: tiny")
         with write_artifact(self.path("prepare"), "prepare", {"data": data}, {}) as folder:
-            write_json(folder / "split.json", {"hash": "split-1"})
+            write_json(folder / "split.json", {"dataset": "homes", "hash": "split-1"})
         chain = {"data": data, "prepare": self.path("prepare")}
         with write_artifact(self.path("train"), "train", chain, {"seed": 1}) as folder:
             write_json(folder / "encoder" / "encoder.json", {"weights_digest": digest_json(weights)})

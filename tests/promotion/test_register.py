@@ -45,6 +45,7 @@ def test_a_first_model_becomes_champion_with_files_metrics_params_and_lineage(ru
     assert logged.data.metrics["stars/rps.candidate"] == pytest.approx(0.15, abs=0.01)
     assert logged.data.params["train.seed"] == "1"
     assert found.tags["shoplens.split"] == "split-1"
+    assert found.tags["shoplens.dataset"] == "homes"
     assert found.tags["shoplens.data"] == read_artifact(run.path("prepare"), "prepare").inputs["data"]
     assert found.tags["shoplens.replaces"] == "none"
     assert {"shoplens.git_sha", "shoplens.git_dirty", "shoplens.policy", "shoplens.requirements"} <= set(found.tags)

@@ -110,9 +110,8 @@ def _prepare(run: Run) -> None:
     with write_artifact(run.path("prepare"), "prepare", run.inputs("data", "validate"), {}) as out:
         left_out = {"equal in bytes to a test photo": 7}
         emptied = {"training_galleries_emptied": 1}
-        write_json(
-            out / "split.json", {"hash": SPLIT, "listings": counts, "photos": counts, "left_out": left_out, **emptied}
-        )
+        parts = {"listings": counts, "photos": counts, "left_out": left_out}
+        write_json(out / "split.json", {"dataset": "homes (sample of 7 listings)", "hash": SPLIT, **parts, **emptied})
         write_json(out / "tasks.json", {"tasks": [], "skipped": ["always_true"]})
 
 

@@ -122,6 +122,7 @@ def test_the_share_of_errors_removed_is_that_of_the_outcomes(refused, refused_pa
 
 
 def test_data_serving_and_provenance_are_complete(refused, refused_page):
+    assert "<h2>Data: homes (sample of 7 listings)</h2>" in refused_page
     page = Page(refused_page)
     assert "7: equal in bytes to a test photo" in page.text
     assert page.row("warning") == [

@@ -231,6 +231,6 @@ def prepare(*, data: Path, validate: Path, out: Path, params: PrepareParams) -> 
         pq.write_table(left_out, folder / "left_out.parquet")
         write_json(folder / "tasks.json", describe_tasks(spec, listings, split))
         split_hash = digest_json(hashed)
-        write_json(folder / "split.json", {"hash": split_hash, **counts})
+        write_json(folder / "split.json", {"dataset": spec.name, "hash": split_hash, **counts})
     sources = "".join(f", {name} {found}" for name, found in counts.get("examples", {}).items())
     say(f"{counts['listings']} listings{sources}, {len(out_rows)} photos left out, split {split_hash[:12]}")

@@ -24,6 +24,7 @@ def lineage(evidence: Evidence, prepare: Artifact, repository: Path) -> dict[str
         repository: the project's folder (git, data.dvc, requirements.lock).
     """
     sha = _git(repository, "rev-parse", "HEAD")
+    split = read_json(evidence.prepare / "split.json")
     return {
         "shoplens.git_sha": sha or UNKNOWN,
         "shoplens.git_dirty": UNKNOWN if sha is None else str(is_dirty(repository)).lower(),
@@ -31,7 +32,8 @@ def lineage(evidence: Evidence, prepare: Artifact, repository: Path) -> dict[str
         "shoplens.data_dvc": _data_dvc(repository / "data.dvc"),
         "shoplens.requirements": _digest(repository / "requirements.lock"),
         "shoplens.policy": digest_file(evidence.policy),
-        "shoplens.split": str(read_json(evidence.prepare / "split.json")["hash"]),
+        "shoplens.dataset": split["dataset"],
+        "shoplens.split": str(split["hash"]),
     }
 
 

@@ -41,6 +41,7 @@ SERVING = {
 class Data:
     """The data section. `listings` and `photos` are counts by part (PARTS), `left_out` is photos by reason."""
 
+    name: str
     listings: tuple[int, ...]
     photos: tuple[int, ...]
     left_out: tuple[tuple[str, int], ...]
@@ -79,6 +80,7 @@ def read_data(validate: Path, prepare: Path) -> Data:
     split = read_json(prepare / "split.json")
     findings = checked["findings"]
     return Data(
+        split["dataset"],
         tuple(split["listings"][part] for part in PARTS),
         tuple(split["photos"][part] for part in PARTS),
         tuple(sorted(split["left_out"].items())),
