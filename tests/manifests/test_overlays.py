@@ -92,6 +92,23 @@ def test_triton_reads_the_models_and_cannot_change_them(rendered: Rendered) -> N
         assert [mount["readOnly"] for mount in mounts if mount["name"] == "repository"] == [True]
 
 
+@pytest.mark.parametrize("name", ["gpu", "local"])
+def test_on_a_new_volume_there_is_a_repository_before_triton_starts_which_tasks_may_write(
+    rendered: Rendered, name: str, tmp_path: Path
+) -> None:
+    pod = one(rendered[name], "Deployment", "triton")["spec"]["template"]["spec"]
+    [first], [triton] = pod["initContainers"], pod["containers"]
+    [served] = [arg.partition("=")[2] for arg in triton["args"] if arg.startswith("--model-repository=")]
+    [mounted] = [mount["mountPath"] for mount in first["volumeMounts"] if mount["name"] == "repository"]
+    assert Path(served).is_relative_to(mounted)
+    made = tmp_path / served.removeprefix("/")
+    (tmp_path / mounted.removeprefix("/")).mkdir(parents=True)
+    for _ in range(2):  # a second pod finds it there
+        subprocess.run([*first["command"][:-1], str(made)], check=True)
+    assert first["command"][-1] == served
+    assert oct(made.stat().st_mode & 0o7777) == "0o2775"
+
+
 def test_on_gpus_the_autoscaler_counts_the_pods_and_each_has_a_gpu(rendered: Rendered) -> None:
     deployment = one(rendered["gpu"], "Deployment", "triton")
     assert "replicas" not in deployment["spec"]  # else every `kubectl apply` would undo the autoscaler
