@@ -13,6 +13,7 @@ from tempfile import NamedTemporaryFile, TemporaryDirectory
 
 from shoplens.data.sample import sample_folder
 from shoplens.errors import ShoplensError
+from shoplens.progress import say
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 TOKEN = "GIT_TOKEN"
@@ -86,6 +87,7 @@ def get_data(source: str, revision: str, sample: int, out: Path) -> Path:
 
 
 def _dvc_get(source: str, revision: str, out: Path) -> None:
+    say(f"dvc get: data of {source} at {revision}")
     command = [sys.executable, "-m", "dvc", "get", source, "data", "--rev", revision, "--out", str(out)]
     _run(command, f"get data of {source} at {revision}")
 
