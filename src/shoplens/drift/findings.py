@@ -98,7 +98,7 @@ class Comparison:
     @property
     def verdict(self) -> str:
         """One sentence."""
-        tests = f"{len(self.findings)} tests; of such reports without drift, {self.alpha:.3g} at most say drift"
+        tests = f"{len(self.findings)} tests, false-alarm rate of the whole report {self.alpha:.3g}"
         if not self.drifted:
             return f"No drift from {self.champion} ({tests})"
         names = [f"{finding.name} ({finding.what})" for finding in self.drifted]
