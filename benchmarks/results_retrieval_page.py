@@ -478,11 +478,11 @@ def read_worlds(work: Path, found: Mapping[str, Sequence[Mapping[str, Any]]]) ->
                 arms.setdefault(entry["seed"], {})[entry["arm"]] = Measured(work / entry["run"])
     return [
         World(
-            f"{number} (seed {entry['seed']})",
+            f"{entry['world']} (seed {entry['seed']})",
             Measured(work / entry["run"]),
             arms.get(entry["seed"], {}),
         )
-        for number, entry in enumerate(found.get("joint", []), start=1)
+        for entry in found.get("joint", [])
     ]
 
 
