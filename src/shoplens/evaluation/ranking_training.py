@@ -84,7 +84,7 @@ def training(log: Log, params: EvaluateRankingParams, part: str = "all") -> Iter
     """
     root = home() / "cache" / "ranking"
     with locked(root / f".{part}.lock", "the ranking's cache", wait_s=86_400):
-        arrays, finished = root / "arrays" / part, root / "queries"
+        arrays, finished = root / f"arrays-{part}", root / "queries"
         shutil.rmtree(arrays, ignore_errors=True)
         arrays.mkdir(parents=True)
         images = {run.image: log.collection.features.images[run.image] for run in log.runs if run.image}
