@@ -42,6 +42,7 @@ from shoplens.serving.examples import (
     write_searches,
 )
 from shoplens.serving.rank import rank_query
+from shoplens.serving.request_log import read_requests
 from shoplens.serving.search import search_photo
 from shoplens.serving.serve import embed_photos, serve
 
@@ -146,6 +147,10 @@ def test_a_server_switches_beside_and_refuses_wrong_values(
         assert process.wait(30) == 0
         assert not (live.folder() / "server.json").exists()
         assert not Path(f"/proc/{running.pid}").exists()
+    logged, of_version_2 = read_requests(live.request_log(), "weights-1")
+    # Four galleries, asked hundreds of times; in a batch with others an answer may be rounded differently.
+    assert 1 <= len(logged["gallery"].times) <= 20
+    assert of_version_2 > 0
 
 
 def _switch_and_refuse(
