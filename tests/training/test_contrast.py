@@ -131,17 +131,9 @@ def test_two_processes_remember_the_same_and_their_losses_add_up() -> None:
     assert float(sum(parts)) == pytest.approx(float(one(fresh, EVERY, EVERY)), rel=1e-6)
 
 
-def test_a_source_whose_photos_search_each_other_weighs_less() -> None:
-    apart = [not side for side in SEARCHES]
-    weights = []
-    for searched in (apart, [True] * 8):
-        made = Contrast(source(searched=searched), 0, DIM, WEIGHT)
-        made.remember(embeddings(EVERY), EVERY, ALONE)
-        keys = made.units[made.units >= 0]
-        one = Contrast(source(searched=searched), 0, DIM, 1.0)
-        one.load_state_dict(made.state_dict())
-        photos = embeddings(EVERY, 9)
-        assert len(keys)
-        weights.append(float(made(photos, EVERY, EVERY) / one(photos, EVERY, EVERY)))
-        weights.append(one._weight)
-    assert weights == pytest.approx([WEIGHT, 1.0, WEIGHT, MUTUAL])
+def test_a_source_none_of_whose_photos_is_on_both_sides_has_its_whole_weight() -> None:
+    made, photos = Contrast(source(searched=[not side for side in SEARCHES]), 0, DIM, WEIGHT), embeddings(EVERY, 9)
+    made.remember(embeddings(EVERY[:7]), EVERY[:7], ALONE)
+    memory = {unit: embeddings(torch.tensor([unit]))[0] for unit in (2, 4)}
+    expected = by_hand(photos[:7], EVERY[:7], memory) / MUTUAL
+    assert float(made(photos[:7], EVERY[:7], EVERY[:7])) == pytest.approx(expected, rel=1e-5)
