@@ -121,7 +121,9 @@ def test_requests_are_compared_without_those_that_say_nothing(
     drift: Drift, run: Packaged, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     examples = np.load(run.package / "examples" / "served.npy")
-    asked = np.concatenate([examples * 1.0001, held_out(run)[:5], requests_like(run, 80)])
+    asked = np.concatenate(
+        [examples * 1.0001, held_out(run)[:5], requests_like(run, 80), requests_like(run, 80) * 1.00001]
+    )
     folder = log(tmp_path / "log", run, asked)
     log(folder, run, requests_like(run, 9), weights="of another version")
     assert drift("--log", folder) == 0

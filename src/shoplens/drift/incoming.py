@@ -111,7 +111,7 @@ def read_new_requests(
             notes.append(f"{log}: {left} requests ({kind}) are left out, the reference or a check has these photos")
         if len(fresh) > EMBEDDINGS:
             notes.append(f"{log}: the latest {EMBEDDINGS} of {len(fresh)} requests ({kind}) are compared")
-        fresh = fresh[-EMBEDDINGS:]
+        fresh = _distinct(fresh[-EMBEDDINGS:])
         clouds[kind] = Cloud(fresh, np.arange(len(fresh)))
     return clouds, notes
 
@@ -174,9 +174,17 @@ def _embed(data: Path, galleries: Galleries, encoder: PhotoEncoder, cache_gib: f
     return np.asarray(made[:, 0], np.float32)
 
 
+def _distinct(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rows without those that equal an earlier one but for rounding, as the same photos in another batch give."""
+    kept = [at for at in range(len(rows)) if not _near(rows[at : at + 1], rows[:at]).any()]
+    return rows[kept]
+
+
 def _near(rows: NDArray[np.float32], stored: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Whether each row equals a stored one but for rounding."""
-    found = np.zeros(len(rows), bool)
-    for one in stored:
-        found |= np.linalg.norm(rows - one, axis=1) <= EQUAL * np.linalg.norm(one)
+    lengths, found = np.linalg.norm(stored, axis=1), np.zeros(len(rows), bool)
+    for start in range(0, len(rows), 4096):
+        part = rows[start : start + 4096]
+        squares = np.einsum("nd,nd->n", part, part)[:, None] - 2 * (part @ stored.T) + lengths**2
+        found[start : start + 4096] = (squares <= (EQUAL * lengths) ** 2).any(axis=1)
     return found
