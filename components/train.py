@@ -23,7 +23,7 @@ def train(
         params: section `train` of params.yaml, as canonical JSON.
         recipe: name of a recipe whose section is taken instead; empty for none.
         nodes: how many machines train; more than 1 are a TrainJob of Kubeflow Trainer.
-        gpus: on each of several nodes, which run the image.
+        gpus: on each node, a process each; several nodes run the image.
     """
     from shoplens.kubeflow.component import run_component
 

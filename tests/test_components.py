@@ -149,6 +149,8 @@ def modules(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[Any, ...]]:
         monkeypatch.setitem(sys.modules, f"shoplens.{module}", shards)
     job = SimpleNamespace(train_on_cluster=saying("job"))
     monkeypatch.setitem(sys.modules, "shoplens.training.train_job", job)
+    processes = SimpleNamespace(train_in_processes=saying("processes"))
+    monkeypatch.setitem(sys.modules, "shoplens.training.torchrun", processes)
     return made
 
 
@@ -189,6 +191,16 @@ def test_several_nodes_train_as_a_job(tmp_path: Path, calls: Calls, modules: dic
     assert inputs == {"data": tmp_path / "in/data", "prepare": tmp_path / "in/prepare"}
     assert (out, params) == (tmp_path / "out", PARAMS.train)
     assert dict(options) == {"nodes": 2, "gpus": 8, "image": "shoplens@sha256:1"}
+    assert not calls.stages
+
+
+def test_several_gpus_of_one_machine_train_as_so_many_processes(
+    tmp_path: Path, calls: Calls, modules: dict[str, tuple[Any, ...]]
+) -> None:
+    function("train")(**given(BY_NAME["train"], tmp_path) | {"nodes": 1, "gpus": 4, "image": ""})
+    inputs, out, params, processes = modules["processes"]
+    assert inputs == {"data": tmp_path / "in/data", "prepare": tmp_path / "in/prepare"}
+    assert (out, params, processes) == (tmp_path / "out", PARAMS.train, 4)
     assert not calls.stages
 
 

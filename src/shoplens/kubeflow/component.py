@@ -44,6 +44,10 @@ def run_component(stage: str, arguments: Mapping[str, Any]) -> None:
 
         nodes, gpus, image = arguments["nodes"], arguments["gpus"], arguments["image"]
         train_on_cluster(inputs, out, params.train, nodes=nodes, gpus=gpus, image=image)
+    elif arguments.get("gpus", 0) > 1:
+        from shoplens.training.torchrun import train_in_processes
+
+        train_in_processes(inputs, out, params.train, arguments["gpus"])
     else:
         run_stage(stage, inputs, out, params)
     show(out, arguments)
