@@ -206,6 +206,33 @@ def test_a_full_disk_costs_rows_and_no_request(
     assert logged(tmp_path) == [1, 4]
 
 
+def test_no_room_for_another_file_leaves_nothing_behind_and_touches_no_other_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bound = FILES * 2 * KIB
+    log = opened(tmp_path, bound)
+    log._write("gallery", 1.0, embedding(1), code(1))
+    log._files["gallery"].append(bytes(2 * KIB))  # full: the next row wants another file
+    before = len(os.listdir("/proc/self/fd"))
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        for number in (2, 3, 4):
+            with pytest.raises(OSError, match="No space"):
+                log._write("gallery", 2.0, embedding(number), code(number))
+    assert len(files(tmp_path)) == 1, "files without a row take the place of those with rows"
+    assert len(os.listdir("/proc/self/fd")) == before - 1, "only the full file was closed"
+    # The number of the closed file is now another file's: that must not be written to.
+    with (tmp_path / "another").open("wb+", buffering=0) as another:
+        log._write("gallery", 5.0, embedding(5), code(5))
+        assert another.read() == b""
+        log.close()
+    assert logged(tmp_path) == [1, 5]
+
+
 def test_of_a_burst_rows_are_left_out_and_the_request_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(request_log, "WAITING", 5)
     log = opened(tmp_path)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -129,6 +130,7 @@ class RequestLog:
         file = self._files.get(kind)
         if file is None or not file.takes(row.nbytes, self._file_bytes):
             if file is not None:
+                del self._files[kind]  # its number may soon be that of another file, also if no new one can be opened
                 file.close()
             header = {**self._identity, "kind": kind, "dim": len(embedding), "code": len(code)}
             file = self._files[kind] = _open(self._folder, header, row.nbytes, self._file_bytes)
@@ -170,9 +172,15 @@ def _open(folder: Path, header: dict[str, Any], row: int, limit: int) -> _File:
             file.close()
     for path in oldest[: max(0, len(oldest) - FILES + 1)]:
         path.unlink(missing_ok=True)
-    handle, _ = tempfile.mkstemp(SUFFIX, f"{time.time_ns()}-", folder)
-    fcntl.flock(handle, fcntl.LOCK_EX)
-    os.write(handle, first)
+    handle, name = tempfile.mkstemp(SUFFIX, f"{time.time_ns()}-", folder)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.write(handle, first) != len(first):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError:
+        os.close(handle)
+        os.unlink(name)
+        raise
     return _File(handle)
 
 
