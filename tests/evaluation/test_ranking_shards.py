@@ -111,6 +111,7 @@ def test_a_shard_that_was_killed_goes_on_with_the_jobs_that_it_had_not_finished(
     with pytest.raises(KeyboardInterrupt):
         run_shard(inputs_of(root), tmp_path / "0", PARAMS, 0, SHARDS)
     assert not (tmp_path / "0").exists()
+    assert not list((tmp_path / "home/cache/ranking").glob("arrays*")), "nobody runs this shard again for certain"
     again: list[object] = []
 
     def counted(self: Tune, job: object) -> object:

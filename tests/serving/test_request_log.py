@@ -213,7 +213,7 @@ def test_no_room_for_another_file_leaves_nothing_behind_and_touches_no_other_fil
     log = opened(tmp_path, bound)
     log._write("gallery", 1.0, embedding(1), code(1))
     log._files["gallery"].append(bytes(2 * KIB))  # full: the next row wants another file
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
 
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -224,7 +224,7 @@ def test_no_room_for_another_file_leaves_nothing_behind_and_touches_no_other_fil
             with pytest.raises(OSError, match="No space"):
                 log._write("gallery", 2.0, embedding(number), code(number))
     assert len(files(tmp_path)) == 1, "files without a row take the place of those with rows"
-    assert len(os.listdir("/proc/self/fd")) == before - 1, "only the full file was closed"
+    assert len(list(Path("/proc/self/fd").iterdir())) == before - 1, "only the full file was closed"
     # The number of the closed file is now another file's: that must not be written to.
     with (tmp_path / "another").open("wb+", buffering=0) as another:
         log._write("gallery", 5.0, embedding(5), code(5))

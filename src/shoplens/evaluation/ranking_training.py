@@ -85,25 +85,27 @@ def training(log: Log, params: EvaluateRankingParams, part: str = "all") -> Iter
     root = home() / "cache" / "ranking"
     with locked(root / f".{part}.lock", "the ranking's cache", wait_s=86_400):
         arrays, finished = root / f"arrays-{part}", root / "queries"
-        shutil.rmtree(arrays, ignore_errors=True)
-        arrays.mkdir(parents=True)
-        images = {run.image: log.collection.features.images[run.image] for run in log.runs if run.image}
-        digests = write_log_tasks(
-            arrays,
-            log.judgements,
-            log.pairs,
-            log.collection.features.text,
-            images,
-            global_pairs=params.global_pairs,
-            seed=params.seed,
-        )
-        folder = finished / digest_json([digests, code(), settings_of(params)])[:24]
-        folder.mkdir(parents=True, exist_ok=True)
-        os.utime(folder)
-        make_room(finished, folder, CACHE_BYTES)
-        source = LogTasks(arrays, len(log.judgements.queries), tuple(images))
-        yield Training(source, served_runs(log), plan_of(params), folder)
-        shutil.rmtree(arrays)
+        shutil.rmtree(arrays, ignore_errors=True)  # a killed process left them
+        try:
+            arrays.mkdir(parents=True)
+            images = {run.image: log.collection.features.images[run.image] for run in log.runs if run.image}
+            digests = write_log_tasks(
+                arrays,
+                log.judgements,
+                log.pairs,
+                log.collection.features.text,
+                images,
+                global_pairs=params.global_pairs,
+                seed=params.seed,
+            )
+            folder = finished / digest_json([digests, code(), settings_of(params)])[:24]
+            folder.mkdir(parents=True, exist_ok=True)
+            os.utime(folder)
+            make_room(finished, folder, CACHE_BYTES)
+            source = LogTasks(arrays, len(log.judgements.queries), tuple(images))
+            yield Training(source, served_runs(log), plan_of(params), folder)
+        finally:
+            shutil.rmtree(arrays, ignore_errors=True)
 
 
 def train_queries(log: Log, params: EvaluateRankingParams, tuned: Sequence[Path] = ()) -> Rankers:

@@ -179,7 +179,7 @@ def _open(folder: Path, header: dict[str, Any], row: int, limit: int) -> _File:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     except OSError:
         os.close(handle)
-        os.unlink(name)
+        Path(name).unlink()
         raise
     return _File(handle)
 
