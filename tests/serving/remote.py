@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
+from stores.ports import free_port
 
 from shoplens.serving.child import ending_with_parent
 from shoplens.serving.client import is_live
@@ -27,12 +27,6 @@ def manifest_arguments() -> list[str]:
         "containers"
     ]
     return list(container["args"])
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @dataclass

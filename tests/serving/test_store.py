@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from stores.s3 import s3 as fake_s3
@@ -17,7 +18,7 @@ from stores.s3 import s3 as fake_s3
 from shoplens.artifacts import PASSPORT, write_artifact
 from shoplens.errors import ShoplensError
 from shoplens.files import digest_file, read_json, write_json, write_text
-from shoplens.serving import slots, store
+from shoplens.serving import lease, slots, store
 from shoplens.serving.repository import MODELS, VARIANTS, Description
 from shoplens.serving.store import FolderStore, S3Store, Store, open_store
 
@@ -182,7 +183,7 @@ def test_a_server_sees_every_change_of_an_object(s3: S3Store) -> None:
 
 
 def test_one_process_at_a_time_changes_a_store(either: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "LEASE_S", 0.4)
+    monkeypatch.setattr(lease, "LEASE_S", 2.0)
     order: list[str] = []
 
     def second() -> None:
@@ -192,7 +193,7 @@ def test_one_process_at_a_time_changes_a_store(either: Store, monkeypatch: pytes
     with either.lock():
         waiting = threading.Thread(target=second)
         waiting.start()
-        time.sleep(1.0)  # longer than a lease that is not renewed
+        time.sleep(3.0 if isinstance(either, S3Store) else 0.2)  # longer than a lease that is not renewed
         order.append("first")
     waiting.join(30)
     assert order == ["first", "second"]
@@ -201,14 +202,39 @@ def test_one_process_at_a_time_changes_a_store(either: Store, monkeypatch: pytes
 def test_the_lock_of_a_killed_process_is_taken_over_and_a_held_one_is_not(
     s3: S3Store, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(store, "LEASE_S", 0.4)
+    monkeypatch.setattr(lease, "LEASE_S", 0.4)
     s3.client.put_object(**s3._at(store.LOCK), Body=b'{"host": "node-3", "process": 12}')
     with s3.lock():
         assert "the other deployment was killed" in capfd.readouterr().err
-        monkeypatch.setattr(store, "WAIT_S", 1.0)
+        monkeypatch.setattr(lease, "LEASE_S", 60.0)
+        monkeypatch.setattr(lease, "WAIT_S", 0.5)
         with pytest.raises(ShoplensError, match=r"another deployment to s3://.* is still under way"), s3.lock():
             pytest.fail("two hold the lock")
     assert s3.read(store.LOCK) is None
+
+
+def test_a_write_whose_answer_was_lost_is_not_taken_for_another_s(
+    s3: S3Store, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """botocore writes again, and the condition no longer holds, because the first write has arrived."""
+    written: list[bytes] = []
+    put = s3.client.put_object
+
+    def arrives_twice(**request: Any) -> Any:
+        written.append(request["Body"])
+        put(**request)
+        return put(**request)
+
+    monkeypatch.setattr(lease, "LEASE_S", 0.3)
+    monkeypatch.setattr(s3.client, "put_object", arrives_twice)
+    with s3.lock():
+        deadline = time.monotonic() + 60
+        while len(written) < 4:
+            assert time.monotonic() < deadline, "the lock is not renewed"
+            time.sleep(0.02)
+        assert s3.read(store.LOCK) in written[-2:]
+    assert s3.read(store.LOCK) is None, "it did not know its own lock again"
+    assert "waiting for another deployment" not in capfd.readouterr().err
 
 
 def test_what_is_no_place_is_a_clear_error(s3: S3Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,30 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
-import os
 import shutil
-import socket
-import threading
 import time
-import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from shoplens.errors import ShoplensError
 from shoplens.files import digest_file, locked, write_bytes
-from shoplens.progress import say
+from shoplens.serving.lease import WAIT_S, leased, refused
 
 Files = Mapping[str, Path | bytes]
 """What to put: path below the folder -> the file it is copied from, or its content."""
 MARKS = ("config.pbtxt", "published.json")
 """Files without which Triton does not load a folder, and shoplens does not take it for published."""
 LOCK = ".lock"
-LEASE_S = 60.0
-"""A lock on S3 whose holder has not renewed it for so long is taken over: its holder was killed."""
-WAIT_S = 600.0
 
 
 class Store(Protocol):
@@ -144,7 +136,7 @@ class S3Store:
 
     def _get(self, path: str) -> Any:
         """The answer to a request for an object; None if it is not there."""
-        with _refused(self.where):
+        with refused(self.where):
             try:
                 return self.client.get_object(**self._at(path))
             except self.client.exceptions.NoSuchKey:
@@ -152,7 +144,7 @@ class S3Store:
 
     def read(self, path: str) -> bytes | None:
         answer = self._get(path)
-        with _refused(self.where):
+        with refused(self.where):
             return bytes(answer["Body"].read()) if answer else None
 
     def digest(self, path: str) -> str | None:
@@ -160,14 +152,14 @@ class S3Store:
         if answer is None:
             return None
         found = hashlib.sha256()
-        with _refused(self.where):
+        with refused(self.where):
             for chunk in answer["Body"].iter_chunks(1 << 20):
                 found.update(chunk)
         return found.hexdigest()
 
     def write(self, path: str, content: bytes) -> None:
         before = self._get(path)
-        with _refused(self.where):
+        with refused(self.where):
             while True:
                 self.client.put_object(**self._at(path), Body=content)
                 # Triton tells a change by this time, which counts whole seconds.
@@ -178,7 +170,7 @@ class S3Store:
 
     def put(self, folder: str, files: Files) -> None:
         self.remove(folder)
-        with _refused(self.where):
+        with refused(self.where):
             for name in sorted(files, key=_marks_first, reverse=True):
                 content = files[name]
                 with contextlib.ExitStack() as stack:
@@ -187,7 +179,7 @@ class S3Store:
 
     def remove(self, folder: str) -> None:
         for key in sorted(self._keys(folder), key=_marks_first):
-            with _refused(self.where):
+            with refused(self.where):
                 self.client.delete_object(Bucket=self.bucket, Key=key)
 
     def names(self, folder: str) -> list[str]:
@@ -197,18 +189,12 @@ class S3Store:
 
     def _keys(self, folder: str) -> list[str]:
         place = self._at(f"{folder}/")
-        with _refused(self.where):
+        with refused(self.where):
             pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=place["Key"])
             return [found["Key"] for page in pages for found in page.get("Contents", [])]
 
-    @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
-        lease = _Lease(self)
-        lease.acquire()
-        try:
-            yield
-        finally:
-            lease.release()
+    def lock(self) -> contextlib.AbstractContextManager[None]:
+        return leased(self.client, self._at(LOCK), self.where)
 
 
 def _marks_first(key: str) -> tuple[bool, str]:
@@ -216,88 +202,9 @@ def _marks_first(key: str) -> tuple[bool, str]:
     return not key.endswith(MARKS), key
 
 
-class _Lease:
-    """A lock as an object that its holder writes anew, by S3's conditional writes, while it lives."""
-
-    def __init__(self, store: S3Store) -> None:
-        self._store = store
-        self._holder = {"host": socket.gethostname(), "process": os.getpid(), "token": uuid.uuid4().hex}
-        self._written = 0
-        self._tag = ""
-        self._ended = threading.Event()
-        self._renewing = threading.Thread(target=self._renew, daemon=True)
-
-    def acquire(self) -> None:
-        """Wait for the lock, and keep it from here on."""
-        deadline = time.monotonic() + WAIT_S
-        seen, since = "", 0.0
-        while not self._write(IfNoneMatch="*"):
-            held = self._store._get(LOCK)
-            if held is None:
-                continue
-            holder = held["Body"].read().decode(errors="replace")
-            if held["ETag"] != seen:
-                if not seen:
-                    say(f"deploy: waiting for another deployment to {self._store.where} ({holder})")
-                seen, since = held["ETag"], time.monotonic()
-            elif time.monotonic() - since > LEASE_S and self._write(IfMatch=seen):
-                say(f"deploy: the other deployment was killed ({holder}); going on")
-                break
-            if time.monotonic() > deadline:
-                raise ShoplensError(
-                    f"another deployment to {self._store.where} is still under way ({holder}): wait for it or end it"
-                )
-            time.sleep(min(1.0, LEASE_S / 4))
-        self._renewing.start()
-
-    def release(self) -> None:
-        """Give the lock back."""
-        self._ended.set()
-        self._renewing.join()
-        with contextlib.suppress(ShoplensError), _refused(self._store.where):  # it ends by itself in a minute
-            held = self._store._get(LOCK)
-            if held and held["ETag"] == self._tag:
-                self._store.client.delete_object(**self._store._at(LOCK))
-
-    def _renew(self) -> None:
-        while not self._ended.wait(LEASE_S / 3):
-            with contextlib.suppress(ShoplensError):
-                self._write(IfMatch=self._tag)
-
-    def _write(self, **condition: str) -> bool:
-        """Write the object if the condition holds; whether it did."""
-        from botocore.exceptions import ClientError  # type: ignore[import-untyped]
-
-        self._written += 1
-        body = json.dumps(self._holder | {"written": self._written}).encode()
-        with _refused(self._store.where):
-            try:
-                self._tag = self._store.client.put_object(**self._store._at(LOCK), Body=body, **condition)["ETag"]
-            except ClientError as error:
-                # 409: two wrote at once. 404: what was to be replaced is gone.
-                if error.response["ResponseMetadata"]["HTTPStatusCode"] in (404, 409, 412):
-                    return False
-                raise
-        return True
-
-
 def _client() -> Any:
     """botocore, which dvc-s3 brings, alone: it has S3's conditional writes, and needs no event loop."""
     from botocore.session import get_session  # type: ignore[import-untyped]
 
-    with _refused("S3"):
+    with refused("S3"):
         return get_session().create_client("s3")
-
-
-@contextlib.contextmanager
-def _refused(where: str) -> Iterator[None]:
-    """What S3 or the way to it refuses, as a ShoplensError."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    try:
-        yield
-    except (BotoCoreError, ClientError) as error:
-        raise ShoplensError(
-            f"{where}: {error}; correct the bucket, or the endpoint, region and credentials in AWS's variables "
-            "(AWS_ENDPOINT_URL, AWS_DEFAULT_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)"
-        ) from None
