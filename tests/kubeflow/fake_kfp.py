@@ -41,13 +41,14 @@ class Event:
 
     Attributes:
         request: regular expression for `METHOD /path`.
-        do: a status with its text, an address to redirect to, a page of HTML, or what to call before the real answer.
+        do: a status with its text, an address to redirect to, a page of HTML, bytes after which the answer breaks off,
+            or what to call before the real answer.
         times: how often.
         answered: the request is carried out all the same, and only its answer is lost.
     """
 
     request: str
-    do: int | str | Callable[[], None] | None
+    do: int | str | bytes | Callable[[], None] | None
     times: int = 1
     answered: bool = False
 
@@ -322,6 +323,12 @@ def fake_kfp(certificate: Path | None = None) -> Iterator[FakeKfp]:
         def disturb(self, event: Event) -> None:
             if event.do is None:
                 self.close_connection = True  # without a word
+            elif isinstance(event.do, bytes):
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(event.do) + 1))
+                self.end_headers()
+                self.wfile.write(event.do)
+                self.close_connection = True
             elif isinstance(event.do, int):
                 self.send(event.do, encoded(refusal(event.do, 13, "as told")[1]))
             elif event.do.startswith("http"):

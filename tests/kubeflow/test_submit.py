@@ -18,6 +18,7 @@ from kfp import dsl
 
 from shoplens.kubeflow import client, command, submission
 from shoplens.kubeflow.command import compiled
+from shoplens.kubeflow.follow import pause_s
 from tests.kubeflow.fake_kfp import Event, FakeKfp, fake_kfp
 
 ROOT = Path(__file__).parents[2]
@@ -217,6 +218,14 @@ def test_reasons_that_the_cluster_no_longer_has_are_looked_up_in_the_ui(shell: S
     assert f"the reasons are in the logs and artifacts of its tasks: {shell.fake.url}/#/runs/details/run-0" in done.out
 
 
+def test_a_log_that_breaks_off_is_no_reason(shell: Shell) -> None:
+    shell.fake.endings, shell.fake.log = ["failed"], "CUDA out of memory"
+    shell.fake.events = [Event("GET /apis/v1alpha1/.*log", b"CUDA out of")]
+    done = shell.submit("--wait")
+    assert done.code == 1
+    assert "failed\n  Train: no message\n" in done.out
+
+
 @pytest.mark.parametrize("graph", [toy, stubborn])
 def test_a_failed_task_is_named_with_what_it_said(shell: Shell, graph: Any) -> None:
     shell.graph = lambda *_: graph
@@ -262,6 +271,12 @@ def test_a_lost_connection_is_waited_out(shell: Shell) -> None:
     assert shell.fake.count("POST /apis/v2beta1/runs$") == 1
 
 
+def test_pauses_grow_up_to_a_minute_however_long_the_server_is_away() -> None:
+    assert [pause_s(10, lost) for lost in range(4)] == [10, 20, 40, 60]
+    assert pause_s(10, 100_000) == 60
+    assert pause_s(300, 100_000) == 300
+
+
 def test_following_ends_in_time_with_the_command_that_goes_on(shell: Shell, tmp_path: Path) -> None:
     shell.fake.events = [Event("GET /apis/v2beta1/runs/run-0", None, times=1000)]
     summary = tmp_path / "summary.json"
@@ -272,11 +287,13 @@ def test_following_ends_in_time_with_the_command_that_goes_on(shell: Shell, tmp_
     assert json.loads(summary.read_text())["decision"] == "open"
 
 
-def test_an_interruption_leaves_the_run_as_it_is(shell: Shell) -> None:
+def test_an_interruption_leaves_the_run_as_it_is(shell: Shell, tmp_path: Path) -> None:
     interrupt = Event("GET /apis/v2beta1/runs/run-0", lambda: os.kill(os.getpid(), signal.SIGINT))
     shell.fake.events = [interrupt]
-    done = shell.submit("--wait")
+    summary = tmp_path / "summary.json"
+    done = shell.submit("--wait", "--summary", summary)
     assert done.code == 130
+    assert json.loads(summary.read_text())["decision"] == "open"
     assert "The run goes on" in done.err and "--run run-0" in done.err and "Terminate" in done.err
     assert shell.fake.count("terminate") == 0
 
@@ -340,6 +357,13 @@ def test_a_sign_in_page_or_another_site_is_no_answer(shell: Shell) -> None:
     done = shell.submit()
     assert done.code == 2 and "answered something else than JSON" in done.err
     assert shell.fake.count("POST") == 0
+
+
+def test_the_summary_of_an_earlier_run_does_not_pass_for_one_that_was_not_started(shell: Shell, tmp_path: Path) -> None:
+    summary = tmp_path / "summary.json"
+    assert shell.submit("--wait", "--summary", summary).code == 0
+    assert shell.submit("--again", "--summary", summary, revision="nowhere").code == 2
+    assert not summary.exists()
 
 
 def test_the_same_submission_is_one_run(shell: Shell) -> None:

@@ -225,8 +225,8 @@ def pod_log(server: Server, run_id: str, pod: str) -> str:
     This path is no part of v2beta1, and the server writes its own errors into the text after a status of 200.
     """
 
-    def read(**limits: Any) -> Any:
-        return server.api.call_api(
+    def read(**limits: Any) -> bytes:
+        answer = server.api.call_api(
             "/apis/v1alpha1/runs/{run_id}/nodes/{node_id}/log",
             "GET",
             path_params={"run_id": run_id, "node_id": pod},
@@ -234,9 +234,10 @@ def pod_log(server: Server, run_id: str, pod: str) -> str:
             _preload_content=False,
             **limits,
         )
+        return bytes(answer.data)  # read here, where a connection that breaks off is a failure that passes
 
     try:
-        text: str = _call(server, read, json_answer=False).data.decode(errors="replace")
+        text: str = _call(server, read, json_answer=False).decode(errors="replace")
     except (ShoplensError, Passing):
         return ""
     return "" if text.lstrip().startswith('{"error_message"') else text

@@ -100,6 +100,8 @@ def main(build: Build, root: Path, argv: list[str] | None = None) -> int:
     """
     args = parser(root).parse_args(argv)
     try:
+        if args.command in ("submit", "follow") and args.summary is not None:
+            args.summary.unlink(missing_ok=True)  # an earlier run's would pass for that of a run that is not started
         if args.command == "follow":
             return follow_run(_server(args), args.run, _watch(args))
         params = read_params(args.params)

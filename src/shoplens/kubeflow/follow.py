@@ -56,10 +56,16 @@ def follow(server: Server, run_id: str, poll_s: float, timeout_s: float) -> Outc
             lost += 1
         except ShoplensError as error:
             raise Lost(str(error)) from None
-        pause = min(poll_s * 2**lost, max(poll_s, LONGEST_S))
+        pause = pause_s(poll_s, lost)
         if time.monotonic() + pause > deadline:
             raise Lost(f"not followed any longer after {timeout_s:g} s")
         time.sleep(pause)
+
+
+def pause_s(poll_s: float, lost: int) -> float:
+    """Seconds until the next question, after so many in a row without an answer."""
+    doubled = poll_s * 2 ** min(lost, 30)  # an outage of a day would be more than a float can hold
+    return min(doubled, max(poll_s, LONGEST_S))
 
 
 def changes(seen: dict[str, str], tasks: list[Task]) -> list[str]:

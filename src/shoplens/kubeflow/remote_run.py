@@ -67,6 +67,7 @@ def follow_run(server: Server, run_id: str, watch: Watch) -> int:
             f"\nThe run goes on: {url}\nfollow it: {watch.command} --run {run_id}\nstop it: Terminate on its page",
             file=sys.stderr,
         )
+        _write(server, Outcome(run_id, "", "", "open"), watch)
         return INTERRUPTED
     return _tell(server, outcome, watch)
 
