@@ -11,7 +11,7 @@ from components.base import component
 def locate(source: str, revision: str, image: str, policy_json: str, policy: dsl.Output[dsl.Artifact]) -> NamedTuple(  # type: ignore[valid-type]
     "Origin", [("revision", str), ("fresh", str)]
 ):
-    """Find the commit that the revision means now, and write the policy with the very bytes of gate.yaml.
+    """Find the commit that the revision means now, and check the policy and write the very bytes of gate.yaml.
 
     Args:
         source: a git repository with data.dvc (address or path); with an empty revision, a contract folder.
@@ -19,10 +19,9 @@ def locate(source: str, revision: str, image: str, policy_json: str, policy: dsl
         image: of all tasks; refused without a digest.
         policy_json: the text of gate.yaml as a JSON string (one line survives the UI and the compiler).
     """
-    from json import loads
     from pathlib import Path
 
     from shoplens.kubeflow import settings
 
-    Path(policy.path).write_bytes(loads(policy_json).encode())
+    settings.write_policy(policy_json, Path(policy.path))
     return settings.locate(source, revision, image)

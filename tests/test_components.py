@@ -208,7 +208,8 @@ def test_several_gpus_of_one_machine_train_as_so_many_processes(
 
 
 def test_locate_writes_the_policy_byte_for_byte(tmp_path: Path) -> None:
-    text = '# it\'s a "policy"\r\nalpha: 0.05 # \u00e4\n\n'
+    rule = '{kind: floor, name: "it\'s", metric: stars/rps, at_most: 1}'
+    text = f"# \u00e4\r\nversion: 1\r\nrules: [{rule}]\n\n"
     policy = artifact(tmp_path / "policy")
     origin = function("locate")(
         source=str(tmp_path), revision="", image="", policy_json=canonical_json(text), policy=policy

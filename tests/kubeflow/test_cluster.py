@@ -14,9 +14,11 @@ defaults:
   memory: 4Gi
   env: {MLFLOW_TRACKING_URI: "http://mlflow:5000"}
   secrets: {KEY: {secret: storage, key: id}}
+  retries: {times: 2, wait: 5m, factor: 1}
 stages:
   train:
     gpus: 2
+    retries: {times: 4}
     env: {WORKERS: "8"}
 """
 
@@ -33,6 +35,7 @@ def test_a_stage_has_the_defaults_and_what_is_its_own(tmp_path: Path) -> None:
     assert (train.memory, train.gpus) == ("4Gi", 2)
     assert train.env == {"MLFLOW_TRACKING_URI": "http://mlflow:5000", "WORKERS": "8"}
     assert train.secrets == embed.secrets == {"KEY": SecretKey(secret="storage", key="id")}
+    assert train.retries.model_dump() == {"times": 4, "wait": "5m", "factor": 1}
     assert (embed.gpus, embed.env) == (0, {"MLFLOW_TRACKING_URI": "http://mlflow:5000"})
 
 

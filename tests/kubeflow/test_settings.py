@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shoplens.errors import ShoplensError
-from shoplens.kubeflow.settings import MOST, Division, divide, locate, part_of, parts, resolved_params
+from shoplens.files import canonical_json
+from shoplens.kubeflow.settings import MOST, Division, divide, locate, part_of, parts, resolved_params, write_policy
 from shoplens.params import Params, read_params
 
 ROOT = Path(__file__).parents[2]
@@ -29,6 +30,20 @@ def test_a_commit_fixes_the_data_and_a_folder_does_not() -> None:
 def test_what_no_run_can_start_with_is_refused(source: str, image: str, message: str) -> None:
     with pytest.raises(ShoplensError, match=message):
         locate(source, COMMIT, image)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("version: 1", "policy_json: not valid JSON"),
+        ('{"version": 1}', "policy_json: must be the text of gate.yaml as one JSON string"),
+        (canonical_json("version: 1\nrulse: []\n"), "rulse: unknown key; did you mean 'rules'?"),
+    ],
+)
+def test_a_wrong_policy_ends_a_run_before_anything_is_trained(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ShoplensError) as caught:
+        write_policy(text, tmp_path / "policy")
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(

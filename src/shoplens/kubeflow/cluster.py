@@ -112,8 +112,12 @@ class Cluster(StrictModel):
         own = self.stages.get(task, Needs())
         changed = {}
         for name in own.model_fields_set:
-            value = getattr(own, name)
-            changed[name] = {**getattr(self.defaults, name), **value} if isinstance(value, Mapping) else value
+            value, default = getattr(own, name), getattr(self.defaults, name)
+            if isinstance(value, Mapping):
+                value = {**default, **value}
+            elif isinstance(value, Retries):
+                value = default.model_copy(update={key: getattr(value, key) for key in value.model_fields_set})
+            changed[name] = value
         return self.defaults.model_copy(update=changed)
 
     def pinned_image(self) -> str:

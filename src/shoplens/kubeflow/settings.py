@@ -10,9 +10,11 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from shoplens.errors import ShoplensError
+from shoplens.files import write_bytes
 from shoplens.kubeflow.cluster import DIGEST
 from shoplens.kubeflow.fetch import commit_of
 from shoplens.params import Params, parse_params, read_params
+from shoplens.promotion.policy import read_policy
 
 RECIPES = "SHOPLENS_RECIPES"
 """Environment variable with the folder of the recipes; the image sets it. Unset: `recipes` in the current folder."""
@@ -45,6 +47,26 @@ class Division(NamedTuple):
     train_gpus: str
     embed_gpus: str
     shard_gpus: str
+
+
+def write_policy(text: str, file: Path) -> None:
+    """Write the policy of a run with the very bytes of gate.yaml.
+
+    Args:
+        text: of gate.yaml as a JSON string; one line survives the UI and the compiler.
+        file: to write.
+
+    Raises:
+        ShoplensError: if it is no JSON string or no valid policy: now, and not after hours in the gate.
+    """
+    try:
+        policy = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ShoplensError(f"policy_json: not valid JSON ({error.msg}): {text[:80]!r}") from None
+    if not isinstance(policy, str):
+        raise ShoplensError("policy_json: must be the text of gate.yaml as one JSON string, in quotes")
+    write_bytes(file, policy.encode())
+    read_policy(file)
 
 
 def locate(source: str, revision: str, image: str) -> Origin:
