@@ -25,7 +25,11 @@ def test_a_commit_fixes_the_data_and_a_folder_does_not() -> None:
 
 @pytest.mark.parametrize(
     ("source", "image", "message"),
-    [("shop", "shoplens:1", "not named by its digest"), (" ", IMAGE, "source is empty")],
+    [
+        ("shop", "shoplens:1", "not named by its digest"),
+        (" ", IMAGE, "source is empty"),
+        ("https://robot:secret@git.example.com/shop", IMAGE, "source holds a name or a token"),
+    ],
 )
 def test_what_no_run_can_start_with_is_refused(source: str, image: str, message: str) -> None:
     with pytest.raises(ShoplensError, match=message):

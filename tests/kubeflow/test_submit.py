@@ -502,7 +502,7 @@ def test_what_is_wrong_with_the_command_is_said_before_any_request(shell: Shell)
         done = shell.submit(image=image)
         assert done.code == 2 and "is not named by its digest" in done.err
     done = shell.submit("--source", "https://robot:secret@git.example.com/shop")
-    assert done.code == 2 and "--source holds a name or a token" in done.err and "secret@" not in done.err
+    assert done.code == 2 and "source holds a name or a token" in done.err and "secret@" not in done.err
     done = shell.submit(revision="nowhere")
     assert done.code == 2 and f"{shell.source} has no 'nowhere', or it cannot be reached" in done.err
     shell.git("rm", "-q", "data.dvc")

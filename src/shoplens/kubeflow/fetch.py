@@ -42,6 +42,19 @@ def git_environment() -> Iterator[Mapping[str, str]]:
         yield {**settings, "GIT_CONFIG_GLOBAL": file.name}
 
 
+def check_address(source: str) -> None:
+    """Refuse an address with a name or a token in it, without repeating it.
+
+    Raises:
+        ShoplensError: if it has one.
+    """
+    if re.match(r"https?://[^/]*@", source, re.IGNORECASE):
+        raise ShoplensError(
+            "source holds a name or a token, which everybody could read in the run's parameters: leave it out, give "
+            "this machine's git a credential helper, and the cluster a secret (cluster.yaml)"
+        )
+
+
 def commit_of(source: str, revision: str) -> str | None:
     """The commit that a branch, a tag or a whole commit name means now; None for what only a clone can tell (`HEAD~1`).
 

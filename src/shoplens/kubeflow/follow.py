@@ -64,7 +64,7 @@ def follow(server: Server, run_id: str, poll_s: float, timeout_s: float) -> Outc
 
 def pause_s(poll_s: float, lost: int) -> float:
     """Seconds until the next question, after so many in a row without an answer."""
-    doubled = poll_s * 2 ** min(lost, 30)  # an outage of a day would be more than a float can hold
+    doubled = poll_s * 2.0 ** min(lost, 30)  # an outage of a day would be more than a float can hold
     return min(doubled, max(poll_s, LONGEST_S))
 
 

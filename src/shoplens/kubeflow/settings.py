@@ -12,7 +12,7 @@ from uuid import uuid4
 from shoplens.errors import ShoplensError
 from shoplens.files import write_bytes
 from shoplens.kubeflow.cluster import DIGEST
-from shoplens.kubeflow.fetch import commit_of
+from shoplens.kubeflow.fetch import check_address, commit_of
 from shoplens.params import Params, parse_params, read_params
 from shoplens.promotion.policy import read_policy
 
@@ -78,12 +78,13 @@ def locate(source: str, revision: str, image: str) -> Origin:
         image: of the tasks; empty on this machine.
 
     Raises:
-        ShoplensError: if the image has no digest, or the source cannot be read.
+        ShoplensError: if the image has no digest, or the source holds a token or cannot be read.
     """
     if image and not DIGEST.fullmatch(image):
         raise ShoplensError(f"image {image!r} is not named by its digest: give NAME@sha256:... (64 hex digits)")
     if not source.strip():
         raise ShoplensError("source is empty: name a git repository with data.dvc, or with no revision a folder")
+    check_address(source)
     commit = commit_of(source, revision) if revision else None
     return Origin(commit or revision, "" if commit else uuid4().hex)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,6 +9,7 @@ from tempfile import TemporaryDirectory
 from shoplens.ci.git import attempt, git
 from shoplens.ci.state import state_of
 from shoplens.errors import ShoplensError
+from shoplens.kubeflow.fetch import check_address
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,7 @@ def read_source(address: str, revision: str) -> Source:
     Raises:
         ShoplensError: if there is no such repository or revision, or the commit has no valid data.dvc.
     """
-    if re.match(r"https?://[^/]*@", address):
-        raise ShoplensError(
-            "--source holds a name or a token, which everybody could read in the run's parameters: leave it out, give "
-            "this machine's git a credential helper, and the cluster a secret"
-        )
+    check_address(address)
     reached = str(Path(address).absolute()) if Path(address).is_dir() else address
     with TemporaryDirectory() as folder:
         root = Path(folder)
