@@ -1,5 +1,8 @@
 """What is particular about a team's registry: a server on PostgreSQL and S3, the database itself, or nobody there."""
 
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
 import pytest
 from promotion.test_rollback import back
 from stores.mlflow_server import BUCKET
@@ -66,6 +69,34 @@ def test_an_address_where_nobody_answers_is_named_without_its_password(registry_
         champion_version("shoplens-encoder", "champion")
     assert place in str(caught.value)
     assert "refused" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+class OnlyHealthy(BaseHTTPRequestHandler):
+    """A server that is there and fails whatever else it is asked."""
+
+    def do_GET(self):
+        self.send_response(200 if self.path.endswith("/health") else 503)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_server_that_fails_later_is_named_without_its_password_too(registry_home, monkeypatch):
+    assert registry_home.is_dir()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), OnlyHealthy)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://anna:secret@127.0.0.1:{server.server_port}")
+        with pytest.raises(ShoplensError, match="the model registry failed") as caught:
+            champion_version("shoplens-encoder", "champion")
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert f"127.0.0.1:{server.server_port}" in str(caught.value)
     assert "secret" not in str(caught.value)
 
 

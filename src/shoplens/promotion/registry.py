@@ -4,16 +4,12 @@ A version is created complete, its tags in the same call, so that a killed run l
 that anybody finds. MLflow's aliases are last-writer-wins; `move_alias` therefore checks right before and re-reads
 right after, under a lock that covers this machine.
 
-The variable may also name a database (`postgresql://...`), without a server in front. An address that does not answer
-is an error within seconds: MLflow by itself goes on trying for minutes without a word.
+The variable may also name a database (`postgresql://...`), without a server in front.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
-import logging
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -24,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from shoplens.errors import ShoplensError
 from shoplens.files import locked
 from shoplens.home import home, tracking_uri
+from shoplens.promotion.registry_client import client_of, is_database, mlflow_error, shown, without_password
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -37,8 +34,6 @@ ENCODER = "shoplens.encoder_version"
 REPLACES = "shoplens.replaces"
 ROLLED_BACK = "shoplens.rolled_back"
 NOTHING = "none"
-PATIENCE_S = 10
-"""How long a server or database may take to accept a connection, and a server to say that it is there."""
 
 
 @dataclass(frozen=True)
@@ -139,10 +134,10 @@ def fetch_version(
     with _registry() as client, tempfile.TemporaryDirectory(dir=home()) as temporary:
         try:
             folder = Path(client.download_artifacts(found.run_id, part, temporary))
-        except (OSError, _mlflow_error()) as error:
+        except (OSError, mlflow_error()) as error:
             raise ShoplensError(
-                f"the {part} of version {version} of {model} cannot be fetched from the registry ({error}); "
-                "restore the registry's artifact store"
+                f"the {part} of version {version} of {model} cannot be fetched from the registry "
+                f"({without_password(error, tracking_uri())}); restore the registry's artifact store"
             ) from None
         out.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(folder, out)
@@ -251,7 +246,7 @@ def _version(model: str, found: Any) -> Version:
 def _existing_model(client: MlflowClient, model: str) -> Any:
     try:
         return client.get_registered_model(model)
-    except _mlflow_error() as error:
+    except mlflow_error() as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
         return None
@@ -262,104 +257,21 @@ def _experiment(client: MlflowClient) -> str:
     if found is not None:
         return str(found.experiment_id)
     uri = tracking_uri()
-    if _is_database(uri) and not uri.startswith("sqlite"):
+    if is_database(uri) and not uri.startswith("sqlite"):
         raise ShoplensError(
-            f"{_shown(uri)} is a database, which does not say where the files of models go. Say it once, with "
+            f"{shown(uri)} is a database, which does not say where the files of models go. Say it once, with "
             f"MLFLOW_TRACKING_URI as it is now: `mlflow experiments create --experiment-name {EXPERIMENT} "
             "--artifact-location s3://BUCKET/FOLDER`; or put an MLflow server in front, and name that"
         )
-    place = (home() / "mlartifacts").as_uri() if _is_database(uri) else None
+    place = (home() / "mlartifacts").as_uri() if is_database(uri) else None
     return str(client.create_experiment(EXPERIMENT, artifact_location=place))
-
-
-def _mlflow_error() -> type[Any]:
-    from mlflow.exceptions import MlflowException
-
-    return MlflowException
 
 
 @contextlib.contextmanager
 def _registry() -> Iterator[MlflowClient]:
     """The client; what MLflow raises becomes an error for people."""
+    uri = tracking_uri()
     try:
-        yield _client(tracking_uri())
-    except _mlflow_error() as error:
-        raise ShoplensError(f"the model registry failed ({error.error_code}): {error}") from None
-
-
-@functools.lru_cache
-def _client(uri: str) -> MlflowClient:
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-    os.environ.setdefault("PGCONNECT_TIMEOUT", str(PATIENCE_S))
-    # a server that is gone in the middle of a run: a minute is enough to start it again; MLflow's 7 are four, silent
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "5")
-    from mlflow import MlflowClient
-
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)  # environments without pip are fine here
-    _require_answer(uri)
-    client = MlflowClient(uri, uri)
-    if _is_database(uri):
-        with locked(home() / "mlflow-setup.lock", "the registry's tables"):
-            client.search_experiments(max_results=1)
-            client.search_registered_models(max_results=1)
-    return client
-
-
-def _is_database(uri: str) -> bool:
-    from mlflow.store.db.db_types import DATABASE_ENGINES
-
-    return uri.split(":")[0].split("+")[0] in DATABASE_ENGINES
-
-
-def _require_answer(uri: str) -> None:
-    """Ask a server or database once, before MLflow asks with its many repetitions.
-
-    Raises:
-        ShoplensError: if nobody answers, or the driver of a database is not installed.
-    """
-    from sqlalchemy.exc import DBAPIError
-
-    try:
-        if uri.startswith(("http://", "https://")):
-            _ask_server(uri)
-        elif _is_database(uri) and not uri.startswith("sqlite"):
-            _ask_database(uri)
-    except (DBAPIError, _mlflow_error()) as error:
-        raise ShoplensError(
-            f"the model registry at {_shown(uri)} does not answer: start it, or correct MLFLOW_TRACKING_URI "
-            f"({str(error).replace(uri, _shown(uri))})"
-        ) from None
-    except ImportError as error:
-        raise ShoplensError(
-            f"MLFLOW_TRACKING_URI is {_shown(uri)}, and the driver of that database is not installed ({error}). The "
-            "one that is here is for postgresql+psycopg2://..."
-        ) from None
-
-
-def _ask_server(uri: str) -> None:
-    """Any answer will do, but for a proxy's saying that nobody is behind it."""
-    from mlflow.utils.credentials import get_default_host_creds
-    from mlflow.utils.rest_utils import http_request
-
-    gateway = (502, 503, 504)
-    asked = {"max_retries": 2, "backoff_factor": 1, "retry_codes": gateway, "respect_retry_after_header": False}
-    credentials = get_default_host_creds(uri)  # type: ignore[no-untyped-call]
-    http_request(credentials, "/health", "GET", timeout=PATIENCE_S, **asked)  # type: ignore[no-untyped-call]
-
-
-def _ask_database(uri: str) -> None:
-    from sqlalchemy import create_engine
-    from sqlalchemy.pool import NullPool
-
-    create_engine(uri, poolclass=NullPool).connect().close()
-
-
-def _shown(uri: str) -> str:
-    """The address without a password."""
-    from sqlalchemy import make_url
-
-    return make_url(uri).render_as_string(hide_password=True)
+        yield client_of(uri)
+    except mlflow_error() as error:
+        raise ShoplensError(f"the model registry failed ({error.error_code}): {without_password(error, uri)}") from None
