@@ -45,15 +45,18 @@ def lay_out(folder: Path, inputs: Mapping[str, Path], params: TrainParams) -> No
     """Make a folder in which `shoplens train` finds its inputs, as links, and its parameters.
 
     Args:
-        folder: may exist; links that are there are left.
+        folder: may exist, with inputs that were copied, or with links of an earlier try.
         inputs: those of stage train, by name.
         params: the stage's.
     """
     (folder / "artifacts").mkdir(parents=True, exist_ok=True)
     write_text(folder / "params.yaml", yaml.safe_dump({"train": params.model_dump(mode="json")}))
     for name, path in inputs.items():
-        if not place_of(folder, name).exists():
-            place_of(folder, name).symlink_to(path.resolve())
+        place = place_of(folder, name)
+        if place.is_symlink() and not place.exists():
+            place.unlink()  # what an earlier try was given has gone, as a pod's folder does
+        if not place.exists():
+            place.symlink_to(path.resolve())
 
 
 def collect(folder: Path, inputs: Mapping[str, Path], out: Path) -> None:
