@@ -31,11 +31,11 @@ COPY --from=build /opt/shoplens /opt/shoplens
 COPY pipeline.py params.yaml gate.yaml cluster.yaml /opt/pipeline/
 COPY components /opt/pipeline/components
 COPY recipes /opt/pipeline/recipes
+# which GPUs is the cluster's to say: with NVIDIA_VISIBLE_DEVICES=all here, tasks that ask for none would see all of a node
 ENV PATH=/opt/shoplens/bin:$PATH \
     SHOPLENS_SERVING_CACHE=/opt/serving \
     SHOPLENS_HOME=/home/shoplens/.shoplens \
     SHOPLENS_RECIPES=/opt/pipeline/recipes \
-    NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
 WORKDIR /home/shoplens
 USER 10001:10001

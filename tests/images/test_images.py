@@ -61,6 +61,12 @@ def test_nobody_is_root_in_the_end(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", DOCKERFILES, ids=NAMES)
+def test_no_image_helps_itself_to_gpus(path: Path) -> None:
+    """NVIDIA's runtime would give them to pods that ask for none, or that `gpus=0` keeps from them."""
+    assert not [text for name, text in steps(path) if name == "ENV" and "NVIDIA_VISIBLE_DEVICES" in text]
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=NAMES)
 def test_packages_come_from_a_lock_with_hashes(path: Path) -> None:
     found = steps(path)
     for name, text in found:
