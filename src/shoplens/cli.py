@@ -183,7 +183,7 @@ def _target_argument(parser: argparse.ArgumentParser) -> None:
 def _drift_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, metavar="DIR", help="contract folder; its new listings are compared")
     parser.add_argument(
-        "--log", type=Path, nargs="?", const=Path(), metavar="DIR", help="log of requests (default: this machine's)"
+        "--log", type=Path, nargs="?", const=True, metavar="DIR", help="log of requests (default: this machine's)"
     )
     parser.add_argument("--artifacts", type=Path, metavar="DIR", help="a run's, to compare with its candidate instead")
     parser.add_argument("--alpha", type=_share, default=0.01, help="false-alarm rate of the report (default: 0.01)")
@@ -410,7 +410,7 @@ def _drift(arguments: argparse.Namespace) -> int:
     try:
         found = measure_drift(
             data=arguments.data,
-            log=request_log() if arguments.log == Path() else arguments.log,
+            log=request_log() if arguments.log is True else arguments.log,
             artifacts=arguments.artifacts,
             out=arguments.out,
             params=read_params(arguments.params),

@@ -135,6 +135,20 @@ def test_requests_are_compared_without_those_that_say_nothing(
     assert "DRIFT  requests gallery, embeddings" in capsys.readouterr().out
 
 
+def test_what_has_nothing_new_does_not_keep_the_other_from_being_compared(
+    drift: Drift, run: Packaged, alike: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A nightly comparison of both, on a day without new listings, or before the new version is asked anything."""
+    moved = log(tmp_path / "moved", run, requests_like(run, 80, moved=0.6))
+    assert drift("--data", run.data, "--log", moved) == 1
+    said = capsys.readouterr().out
+    assert "the champion's data had all of its 180 listings, so nothing is new" in said
+    assert "DRIFT  requests gallery, embeddings" in said
+    (tmp_path / "empty").mkdir()
+    assert drift("--data", alike, "--log", tmp_path / "empty") == 0
+    assert "no request of the champion is logged" in capsys.readouterr().out
+
+
 def test_a_champion_whose_package_is_of_another_encoder_is_refused(
     drift: Drift, run: Packaged, alike: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -159,6 +173,10 @@ def test_what_cannot_be_compared_is_told_from_drift_by_the_exit_code(
     (tmp_path / "empty").mkdir()
     assert drift("--log", tmp_path / "empty") == 2
     assert "no request of the champion is logged" in capsys.readouterr().err
+    monkeypatch.chdir(tmp_path / "empty")
+    assert drift("--log", ".", "--params", tmp_path / "params.yaml") == 2
+    assert ".: no request of the champion is logged" in capsys.readouterr().err, "it took this machine's log"
+    monkeypatch.chdir(tmp_path)
     other = tmp_path / "other"
     shutil.copytree(alike, other)
     write_spec(other, tasks=[{"name": "scene", "kind": "multiclass"}], holdout={"name": "price", "kind": "regression"})

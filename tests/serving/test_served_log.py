@@ -42,7 +42,7 @@ def server(
 
 def logged(folder: Path, kind: str, count: int) -> Requests:
     """The requests of a kind, once as many as expected were written."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         found, others = read_requests(folder, "weights-1")
         assert others == 0

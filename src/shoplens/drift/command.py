@@ -17,6 +17,7 @@ from shoplens.progress import say
 if TYPE_CHECKING:
     import numpy as np
 
+    from shoplens.drift.incoming import Listings
     from shoplens.models.encoder import PhotoEncoder
     from shoplens.serving.reference import Cloud, Reference
 
@@ -61,20 +62,13 @@ def measure_drift(
     """
     from shoplens.drift.compare import compare
     from shoplens.drift.findings import comparison_text
-    from shoplens.drift.incoming import compared_with, read_new_listings, read_new_requests
+    from shoplens.drift.incoming import compared_with
     from shoplens.drift.page import comparison_page
 
     repository = repository_of_environment() if retrain else None  # before the work, what would be missing after it
     champion = _champion_of_run(artifacts) if artifacts else _champion(params)
     reference = champion.reference
-    listings, notes = None, list[str]()
-    requests: dict[str, Cloud] = {}
-    if data is not None:
-        listings = read_new_listings(data, reference, champion.encoder, seed, params.embed.cache_gib)
-        notes += listings.notes
-    if log is not None:
-        requests, left_out = read_new_requests(log, reference, champion.examples)
-        notes += left_out
+    listings, requests, notes = _incoming(data, log, champion, seed, params.embed.cache_gib)
     say("drift: comparing")
     comparison = compare(
         reference, listings, requests, champion=champion.name, alpha=alpha, seed=seed, notes=tuple(notes)
@@ -97,6 +91,29 @@ def measure_drift(
         dispatch(repository, WORKFLOW, BRANCH, {"reason": comparison.verdict})
         print(f"Retraining is started: {WORKFLOW} on {BRANCH} of {repository.name}")
     return bool(comparison.drifted)
+
+
+def _incoming(
+    data: Path | None, log: Path | None, champion: Champion, seed: int, cache_gib: float
+) -> tuple[Listings | None, dict[str, Cloud], list[str]]:
+    """New listings, new requests by kind, and what was left out: one without anything new leaves the other."""
+    from shoplens.drift.incoming import NothingNew, read_new_listings, read_new_requests
+
+    listings, notes = None, list[str]()
+    requests: dict[str, Cloud] = {}
+    if data is not None:
+        try:
+            listings = read_new_listings(data, champion.reference, champion.encoder, seed, cache_gib)
+            notes += listings.notes
+        except NothingNew as nothing:
+            notes.append(str(nothing))
+    if log is not None:
+        try:
+            requests, left_out = read_new_requests(log, champion.reference, champion.examples)
+            notes += left_out
+        except NothingNew as nothing:
+            notes.append(str(nothing))
+    return listings, requests, notes
 
 
 def _champion(params: Params) -> Champion:

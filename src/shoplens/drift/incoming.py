@@ -27,6 +27,10 @@ EQUAL = 0.01
 """Embeddings that differ by less than this share of their length are of the same photos, on another machine."""
 
 
+class NothingNew(ShoplensError):
+    """The folder or log can be read, and nothing in it is news to the champion."""
+
+
 @dataclass(frozen=True)
 class Listings:
     """New listings of a contract folder.
@@ -57,14 +61,15 @@ def read_new_listings(data: Path, reference: Reference, encoder: PhotoEncoder, s
         cache_gib: bound of the cache of activations.
 
     Raises:
-        ShoplensError: if the folder cannot be read, means something else by a column, or has no new listing.
+        ShoplensError: if the folder cannot be read, or means something else by a column.
+        NothingNew: if the champion's data had all of its listings.
     """
     spec = read_spec(data)
     _check_columns(data, spec, reference.facts.spec)
     listings = read_listings(data, spec).sort_by(c.LISTING_ID)
     new = ~np.isin(id_digests(listings[c.LISTING_ID].to_pylist()), reference.known)
     if not new.any():
-        raise ShoplensError(f"{data}: the champion's data had all of its {len(new)} listings, so nothing is new")
+        raise NothingNew(f"{data}: the champion's data had all of its {len(new)} listings, so nothing is new")
     notes = [f"{data}: {int(new.sum())} new listings"]
     if not new.all():
         notes.append(f"{data}: {int((~new).sum())} listings are left out, the champion's data had them")
@@ -90,13 +95,14 @@ def read_new_requests(
         examples: embeddings of the package's examples.
 
     Raises:
-        ShoplensError: if there is no log, or none of the champion.
+        ShoplensError: if there is no log.
+        NothingNew: if no request of the champion is in it.
     """
     if not log.is_dir():
         raise ShoplensError(f"{log} is missing: `shoplens serve` keeps a log there once it is asked something")
     found, others = read_requests(log, reference.facts.weights)
     if not found:
-        raise ShoplensError(
+        raise NothingNew(
             f"{log}: no request of the champion is logged" + (f", {others} of other versions" if others else "")
         )
     notes = [f"{log}: {others} requests of other versions are left out"] if others else []
