@@ -89,6 +89,11 @@ def test_a_sample_of_a_folder_is_written(tiny_data: Path, tmp_path: Path) -> Non
     assert pq.read_table(tmp_path / "out/listings.parquet").num_rows == 7
 
 
+def test_a_sample_of_less_than_nothing_is_refused_before_anything_is_fetched(tmp_path: Path) -> None:
+    with pytest.raises(ShoplensError, match="sample_listings: -5 is less than 0"):
+        get_data("https://git.example.com/shop", "main", -5, tmp_path / "out")
+
+
 class Silent(WSGIRequestHandler):
     def log_message(self, *_: Any) -> None:
         """Requests are no news."""

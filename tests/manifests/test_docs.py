@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+
+from shoplens.cli import _parser as cli_parser
+from shoplens.kubeflow.options import parser as pipeline_parser
 
 ROOT = Path(__file__).parents[2]
 PAGES = ["kubeflow", "kubernetes", "operations", "retraining", "submitting"]
@@ -23,6 +28,30 @@ def test_links_of_a_page_lead_somewhere(page: str) -> None:
     text = (ROOT / "docs" / f"{page}.md").read_text()
     for link in re.findall(r"\]\(([^)#:]+)\)", text):
         assert (ROOT / "docs" / link).exists(), link
+
+
+def commands(page: str) -> list[list[str]]:
+    """The commands of a page's consoles, by words, without variables before them."""
+    text = (ROOT / "docs" / f"{page}.md").read_text().replace("\\\n", " ")
+    found = []
+    for line in re.findall(r"^\$ (.+)$", text, re.MULTILINE):
+        lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+        lexer.whitespace_split = True
+        for end, group in itertools.groupby(lexer, lambda word: set(word) <= set("&|;")):
+            if not end:
+                found.append(list(itertools.dropwhile(lambda word: re.match(r"\w+=", word), group)))
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_commands_of_a_page_exist_with_these_options(page: str) -> None:
+    found = commands(page)
+    for program, *words in found:
+        if program == "shoplens":
+            assert cli_parser().parse_args(words)
+        elif (program, *words[:1]) == ("python", "pipeline.py"):
+            assert pipeline_parser(ROOT).parse_args(words[1:])
+    assert found
 
 
 @pytest.mark.parametrize("page", ["kubeflow", "operations"])

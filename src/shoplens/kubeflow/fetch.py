@@ -82,8 +82,10 @@ def get_data(source: str, revision: str, sample: int, out: Path) -> Path:
         The contract folder: `out`, or the source where nothing had to be written.
 
     Raises:
-        ShoplensError: if the data cannot be had.
+        ShoplensError: if the data cannot be had, or the sample is smaller than nothing.
     """
+    if sample < 0:
+        raise ShoplensError(f"sample_listings: {sample} is less than 0; 0 takes all listings")
     if not revision and not sample:
         return Path(source).absolute()
     if not revision:
