@@ -156,6 +156,7 @@ def test_the_option_goes_before_the_environment(monkeypatch: pytest.MonkeyPatch)
     assert chosen() == Path("b.yaml")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("deployer")
 def test_a_package_is_published_and_switched_on_a_server_that_wants_a_key(
     pod: Pod,
