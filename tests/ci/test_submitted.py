@@ -13,9 +13,9 @@ from shoplens.ci.submitted import read_submitted
 from shoplens.cli import main
 from shoplens.errors import ShoplensError
 from shoplens.files import write_json
-from shoplens.kubeflow.client import connect
 from shoplens.kubeflow.outcome import Failure, Outcome
 from shoplens.kubeflow.remote_run import Watch, _write
+from shoplens.kubeflow.server import connect
 
 COMMIT = "abcdef123456" + "0" * 28
 PAGE = "https://kubeflow.example/#/runs/details/r1"

@@ -19,6 +19,7 @@ from kfp import dsl
 from shoplens.kubeflow import client, command, submission
 from shoplens.kubeflow.command import compiled
 from shoplens.kubeflow.follow import pause_s
+from shoplens.kubeflow.server import TOKEN, TOKEN_PATH, connect
 from tests.kubeflow.fake_kfp import Event, FakeKfp, fake_kfp
 
 ROOT = Path(__file__).parents[2]
@@ -148,7 +149,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shell(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Shell]:
-    for name in (client.TOKEN, client.TOKEN_PATH, "KF_PIPELINES_ENDPOINT", "KF_PIPELINES_UI_ENDPOINT"):
+    for name in (TOKEN, TOKEN_PATH, "KF_PIPELINES_ENDPOINT", "KF_PIPELINES_UI_ENDPOINT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(submission, "WAITS_S", (0.01, 0.01))
     monkeypatch.setattr(submission, "SETTLE_S", 0.05)
@@ -402,7 +403,7 @@ def test_a_refusal_is_a_result_and_a_failure_is_none(shell: Shell) -> None:
 
 def test_a_run_that_is_being_stopped_does_not_count(shell: Shell) -> None:
     shell.submit()
-    client.terminate_run(client.connect(shell.fake.url, None, None), "run-0")
+    client.terminate_run(connect(shell.fake.url, None, None), "run-0")
     done = shell.submit("--wait")
     assert done.code == 0 and "started" in done.out and len(shell.fake.runs) == 2
 
@@ -420,7 +421,7 @@ def test_again_starts_another_run_under_the_next_number(shell: Shell) -> None:
 def test_of_two_submissions_at_once_one_goes_on(shell: Shell) -> None:
     together = threading.Barrier(2)
     shell.fake.events = [Event("POST /apis/v2beta1/runs$", together.wait, times=2)]
-    server = client.connect(shell.fake.url, None, None)
+    server = connect(shell.fake.url, None, None)
     package = compiled(toy)
     made = submission.Submission(
         "shoplens", "", package, {}, submission.Source("repository", "a" * 40, "b" * 32), "shoplens", None
@@ -431,9 +432,7 @@ def test_of_two_submissions_at_once_one_goes_on(shell: Shell) -> None:
     client.create_experiment(server, "shoplens")
     found: list[tuple[Any, bool]] = []
     one = threading.Thread(target=lambda: found.append(submission.submit(server, made)))
-    two = threading.Thread(
-        target=lambda: found.append(submission.submit(client.connect(shell.fake.url, None, None), made))
-    )
+    two = threading.Thread(target=lambda: found.append(submission.submit(connect(shell.fake.url, None, None), made)))
     one.start(), two.start(), one.join(), two.join()
 
     assert {run.run_id for run, _ in found} == {"run-0"}

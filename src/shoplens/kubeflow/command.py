@@ -17,11 +17,11 @@ from shoplens.contract.spec import read_spec
 from shoplens.errors import ShoplensError, system_error
 from shoplens.files import write_bytes
 from shoplens.kubeflow.arguments import parse_arguments
-from shoplens.kubeflow.client import Server, connect, find_token
 from shoplens.kubeflow.cluster import Cluster, read_cluster
 from shoplens.kubeflow.local_run import run_graph
 from shoplens.kubeflow.options import parser
 from shoplens.kubeflow.remote_run import INTERRUPTED, NOT_STARTED, Watch, follow_run, submit_run
+from shoplens.kubeflow.server import Server, connect, find_token
 from shoplens.kubeflow.source import read_source
 from shoplens.kubeflow.submission import Submission
 from shoplens.params import Params, read_params

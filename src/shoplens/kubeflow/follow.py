@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from shoplens.errors import ShoplensError
-from shoplens.kubeflow.client import Missing, Passing, Server, get_run, version_spec
+from shoplens.kubeflow.client import get_run, version_spec
 from shoplens.kubeflow.outcome import FINAL, OPEN, Outcome, Task, is_settled, outcome_of, tasks_of, titles
+from shoplens.kubeflow.server import Missing, Passing, Server
 from shoplens.progress import say
 
 LONGEST_S = 60.0

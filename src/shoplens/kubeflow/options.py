@@ -6,10 +6,11 @@ import argparse
 import os
 from pathlib import Path
 
-from shoplens.kubeflow.client import TOKEN, TOKEN_PATH, VOLUME
+from shoplens.kubeflow.server import TOKEN, TOKEN_PATH, VOLUME
 
 EXAMPLES = """examples:
-  python pipeline.py compile --image reg/shoplens@sha256:... pipeline.yaml, to upload in the Kubeflow UI
+  python pipeline.py compile --image reg/shoplens@sha256:...
+                                                             writes pipeline.yaml, to upload in the Kubeflow UI
   python pipeline.py compile --params recipes/booking.yaml   the same with a recipe's parameters as defaults, and the
                                                              image that cluster.yaml names
   python pipeline.py run --data data --out /tmp/run          the whole graph on this machine, on a contract folder

@@ -13,8 +13,9 @@ from datetime import datetime
 from typing import Any, Literal
 
 from shoplens.kubeflow.argo import pods
-from shoplens.kubeflow.client import Server, pod_log
+from shoplens.kubeflow.client import pod_log
 from shoplens.kubeflow.last_words import last_words
+from shoplens.kubeflow.server import Server
 
 FINAL = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 OPEN = ("PENDING", "RUNNING", "PAUSED", "CANCELING")

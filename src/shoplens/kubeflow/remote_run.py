@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from shoplens.files import write_json
-from shoplens.kubeflow.client import Server, get_run
+from shoplens.kubeflow.client import get_run
 from shoplens.kubeflow.follow import Lost, follow, names_of
 from shoplens.kubeflow.outcome import Outcome, outcome_of
+from shoplens.kubeflow.server import Server
 from shoplens.kubeflow.submission import Submission, patiently, submit
 
 PROMOTED, REFUSED_OR_FAILED, NOT_STARTED, LOST, INTERRUPTED = 0, 1, 2, 3, 130

@@ -11,8 +11,6 @@ from typing import Any, TypeVar
 from shoplens.errors import ShoplensError
 from shoplens.files import digest_json
 from shoplens.kubeflow.client import (
-    Passing,
-    Server,
     create_experiment,
     create_pipeline,
     create_run,
@@ -25,6 +23,7 @@ from shoplens.kubeflow.client import (
     upload_version,
 )
 from shoplens.kubeflow.outcome import was_refused
+from shoplens.kubeflow.server import Passing, Server
 from shoplens.kubeflow.source import Source
 from shoplens.progress import say
 
