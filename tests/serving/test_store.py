@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from stores.s3 import s3 as fake_s3
 
 from shoplens.artifacts import PASSPORT, write_artifact
@@ -235,6 +236,51 @@ def test_a_write_whose_answer_was_lost_is_not_taken_for_another_s(
         assert s3.read(store.LOCK) in written[-2:]
     assert s3.read(store.LOCK) is None, "it did not know its own lock again"
     assert "waiting for another deployment" not in capfd.readouterr().err
+
+
+def test_a_renewal_that_met_another_s_write_is_not_the_end_of_the_lock(
+    s3: S3Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S3 may refuse one of two writes at once with 409, also that of the holder."""
+    asked: list[bytes] = []
+    conflict = ClientError(
+        {"Error": {"Code": "ConditionalRequestConflict"}, "ResponseMetadata": {"HTTPStatusCode": 409}}, "PutObject"
+    )
+
+    def refused(**request: Any) -> Any:
+        asked.append(request["Body"])
+        raise conflict
+
+    monkeypatch.setattr(lease, "LEASE_S", 0.3)
+    with s3.lock(), monkeypatch.context() as patch:
+        patch.setattr(s3.client, "put_object", refused)
+        deadline = time.monotonic() + 60
+        while len(asked) < 2:
+            assert time.monotonic() < deadline, "it gave up after the first refusal"
+            time.sleep(0.02)
+    assert s3.read(store.LOCK) is None
+
+
+def test_who_lost_the_lock_does_not_end_as_if_nothing_had_happened(
+    s3: S3Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a machine that slept: another deployment took the lock over, and both have changed what is there."""
+    asked: list[bytes] = []
+    put = s3.client.put_object
+
+    def counted(**request: Any) -> Any:
+        asked.append(request["Body"])
+        return put(**request)
+
+    monkeypatch.setattr(lease, "LEASE_S", 0.3)
+    with pytest.raises(ShoplensError, match=r"another deployment to s3://.* took over"), s3.lock():
+        put(**s3._at(store.LOCK), Body=b"another's")
+        monkeypatch.setattr(s3.client, "put_object", counted)
+        deadline = time.monotonic() + 60
+        while not asked:
+            assert time.monotonic() < deadline, "the lock is not renewed"
+            time.sleep(0.02)
+    assert s3.read(store.LOCK) == b"another's", "it gave back a lock that is not its own"
 
 
 def test_what_is_no_place_is_a_clear_error(s3: S3Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,8 @@ def leased(client: Any, place: Mapping[str, str], where: str) -> Iterator[None]:
         where: what it locks, for messages.
 
     Raises:
-        ShoplensError: if another process holds the lock for ten minutes, or S3 refuses.
+        ShoplensError: if another process holds the lock for ten minutes, S3 refuses, or the lock was lost within the
+            block, which ends without an error of its own.
     """
     lease = _Lease(client, place, where)
     lease.acquire()
@@ -38,6 +39,11 @@ def leased(client: Any, place: Mapping[str, str], where: str) -> Iterator[None]:
         yield
     finally:
         lease.release()
+    if lease.lost:
+        raise ShoplensError(
+            f"another deployment to {where} took over, as this one gave no sign of life for {LEASE_S:.0f} s: wait for "
+            "it, then run this command again"
+        )
 
 
 class _Lease:
@@ -45,9 +51,11 @@ class _Lease:
 
     def __init__(self, client: Any, place: Mapping[str, str], where: str) -> None:
         self._client, self._place, self._where = client, place, where
-        self._holder = {"host": socket.gethostname(), "process": os.getpid(), "token": uuid.uuid4().hex}
+        self._token = uuid.uuid4().hex
+        self._holder = {"host": socket.gethostname(), "process": os.getpid(), "token": self._token}
         self._written = 0
         self._tag = ""
+        self.lost = False
         self._ended = threading.Event()
         self._renewing = threading.Thread(target=self._renew, daemon=True)
 
@@ -85,7 +93,14 @@ class _Lease:
     def _renew(self) -> None:
         while not self._ended.wait(LEASE_S / 3):
             with contextlib.suppress(ShoplensError):
-                self._write(IfMatch=self._tag)
+                if not self._write(IfMatch=self._tag) and not self._is_ours():
+                    self.lost = True
+                    return
+
+    def _is_ours(self) -> bool:
+        """Whether the object is still this holder's: who waits may have written at the same moment, in vain."""
+        held = self._read()
+        return held is not None and self._token.encode() in held[1]
 
     def _read(self) -> tuple[str, bytes] | None:
         """Tag and content of the object; None if nobody holds the lock."""

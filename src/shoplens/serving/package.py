@@ -45,14 +45,14 @@ def package(
 
     Writes `encoder.onnx`, `repository/{embedded,gpu}`, `description.json` (transform, dimensions, digests of weights,
     ranker and search), `examples/`, `reference/` (what `shoplens drift` compares with) and `metrics.json`:
-    `package/parity_cosine` (photos, ONNX against PyTorch),
-    `package/served_cosine` (galleries, answers to raw photo bytes against stage embed), both the lowest of n,
-    `package/served_code_bits` (the share of the codes' bits that differ from stage embed's) and the latency of gallery
-    requests. Where the ranking was learned, the ranker is packaged too, with `package/ranker_difference` (the largest
-    between its scores as served and as trained) and the latency of rank requests. Where image sources have corpora,
-    visual search is packaged too (`search/`), with `package/search_wrong` (results that are not those that the
-    evaluation's search finds for the code that was served) and the latency of searches. Bad values are for the gate to
-    judge; only a server that does not start or answer is an error.
+    `package/parity_cosine` (photos, ONNX against PyTorch), `package/served_cosine` (galleries, answers to raw photo
+    bytes against stage embed), both the lowest of n, `package/served_code_bits` (the share of the codes' bits that
+    differ from stage embed's) and the latency of gallery requests. Where the ranking was learned, the ranker is
+    packaged too, with `package/ranker_difference` (the largest between its scores as served and as trained) and the
+    latency of rank requests. Where image sources have corpora, visual search is packaged too (`search/`), with
+    `package/search_wrong` (results that are not those that the evaluation's search finds for the code that was served)
+    and the latency of searches. Bad values are for the gate to judge; only a server that does not start or answer is an
+    error.
 
     Raises:
         ShoplensError: if an input does not fit, the encoder cannot be exported, or the server fails.

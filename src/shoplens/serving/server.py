@@ -61,8 +61,7 @@ def start_server(
     It ends with the process that started it. Its output goes to `log` (replaced).
 
     Args:
-        repository: the model repository.
-        log: the log file.
+        repository, log: the model repository and the log file.
         ports: 0 or None takes free ports.
         host: the address to listen on.
         variables: added to the server's environment; only these can make its models log requests.
