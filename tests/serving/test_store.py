@@ -174,6 +174,14 @@ def test_names_point_at_a_slot_and_are_taken_away(either: Store, package: Path) 
     assert either.names("slots") == [slot]
 
 
+@pytest.mark.parametrize("content", [b"{", b"\xff", b"[]", b"{}", b'{"description": {"colour": 1}}'])
+def test_a_damaged_description_is_a_clear_error(tmp_path: Path, content: bytes) -> None:
+    found = FolderStore(tmp_path)
+    found.write("slots/v7_1a2b3c4d/description.json", content)
+    with pytest.raises(ShoplensError, match=r"description.json is not a description that this version of shoplens"):
+        slots.described(found, "v7_1a2b3c4d")
+
+
 def test_a_server_sees_every_change_of_an_object(s3: S3Store) -> None:
     times = []
     for content in (b"one", b"two"):

@@ -187,7 +187,11 @@ def described(store: Store, slot: str) -> Description:
     content = store.read(path)
     if content is None:
         raise ShoplensError(f"{store.where}/{path} is missing: it is a part of what was deployed")
-    return _description(json.loads(content), f"{store.where}/{path}")
+    try:
+        found = json.loads(content)
+    except ValueError:
+        found = None
+    return _description(found, f"{store.where}/{path}")
 
 
 def read_description(path: Path) -> Description:
