@@ -64,7 +64,8 @@ CI_EXAMPLES = """examples:
 """
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The parser of the command line `shoplens`."""
     parser = argparse.ArgumentParser(
         prog="shoplens",
         description="One visual representation of listings, proved on held-out data and served.",
@@ -496,7 +497,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def main(argv: list[str] | None = None) -> None:
     """Entry point: exits 0 when all is well, 1 with one readable message when the user has to mend something."""
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
     try:
         code = run(arguments)
     except ShoplensError as error:

@@ -13,7 +13,7 @@ import yaml
 
 from shoplens.ci.commit_lock import FILES
 from shoplens.ci.state import CODE, DATA
-from shoplens.cli import _parser
+from shoplens.cli import parser
 from shoplens.kubeflow.options import parser as pipeline_parser
 
 ROOT = Path(__file__).parents[2]
@@ -56,7 +56,7 @@ def words(run: str) -> list[str]:
 
 @pytest.mark.parametrize("run", [p for p in RUNS if "shoplens ci" in str(p.values[0])])
 def test_the_commands_exist_with_these_options(run: str) -> None:
-    assert _parser().parse_args(words(run)).command == "ci"
+    assert parser().parse_args(words(run)).command == "ci"
 
 
 @pytest.mark.parametrize("run", [p for p in RUNS if "pipeline.py" in str(p.values[0])])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from shoplens.cli import _parser as cli_parser
+from shoplens.cli import parser as cli_parser
 from shoplens.kubeflow.options import parser as pipeline_parser
 
 ROOT = Path(__file__).parents[2]
