@@ -11,7 +11,7 @@ import yaml
 from images.dockerfile import steps
 
 from manifests.check import SECRETS, Object, core_problems, pods, policy_problems, reference_problems, render
-from shoplens.cli import parser
+from shoplens.cli import parser as cli_parser
 from shoplens.kubeflow.cluster import Needs, read_cluster
 from shoplens.kubeflow.options import parser
 from shoplens.serving.target import Target
@@ -109,7 +109,7 @@ def test_a_rollback_by_hand_finds_all_it_needs_in_either_overlay(rendered: Rende
         assert mounts["repository"] == target.repository
     values = {variable["name"]: variable.get("value") for variable in container["env"]}
     assert values["SHOPLENS_TARGET"] == f"{mounts['target']}/target.yaml"
-    assert parser().parse_args([*container["command"][1:], *container["args"]]).command == "rollback"
+    assert cli_parser().parse_args([*container["command"][1:], *container["args"]]).command == "rollback"
 
 
 def test_the_nightly_run_submits_with_its_own_image_and_the_token_that_submit_looks_for(rendered: Rendered) -> None:
