@@ -1,8 +1,9 @@
-"""Packages made from tiny encoders, and a home folder for what they serve."""
+"""Packages made from tiny encoders, a home folder for what they serve, and stores of live repositories."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from ranking.tiny_ranker import QUERIES, small_plan, write_ranker
 from ranking.tiny_ranker import expected as trained_score
 from serving.tiny import SIZE, TinyEncoder, make_photo, training_code, training_path
 from serving.tiny_search import some_corpora, some_searches
+from stores.s3 import s3 as fake_s3
 
 from shoplens.artifacts import write_artifact
 from shoplens.serving.examples import (
@@ -23,6 +25,7 @@ from shoplens.serving.examples import (
 )
 from shoplens.serving.package import write_models
 from shoplens.serving.search_bundle import write_index
+from shoplens.serving.store import S3Store, Store, open_store
 
 
 @pytest.fixture(scope="session")
@@ -92,3 +95,30 @@ def live_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SHOPLENS_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("DVC_EXP_NAME", raising=False)
     return tmp_path / "home"
+
+
+@pytest.fixture(scope="session")
+def s3_root() -> Iterator[S3Store]:
+    """A bucket of the fake."""
+    with fake_s3() as server, pytest.MonkeyPatch.context() as patch:
+        server.create("models")
+        for name, value in (server.environment | {"AWS_ENDPOINT_URL": server.endpoint}).items():
+            patch.setenv(name, value)
+        found = open_store("s3://models")
+        patch.undo()
+        assert isinstance(found, S3Store)
+        yield found
+
+
+@pytest.fixture
+def s3(s3_root: S3Store, tmp_path: Path) -> S3Store:
+    """A prefix of its own."""
+    return replace(s3_root, prefix=f"{tmp_path.name}/serving")
+
+
+@pytest.fixture(params=["folder", "s3"])
+def either(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    if request.param == "s3":
+        return request.getfixturevalue("s3")  # type: ignore[no-any-return]
+    (tmp_path / "volume").mkdir()
+    return open_store(str(tmp_path / "volume"))
