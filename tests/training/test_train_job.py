@@ -103,6 +103,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster
     monkeypatch.setenv("NCCL_SOCKET_IFNAME", "eth0")
     for name in [name for name in os.environ if name.startswith(("OMP_", "HF_", "TORCH_", "GLOO_"))]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv("HF_TOKEN", "a secret, which no manifest may hold")
     with served(fake, tmp_path) as kubeconfig:
         monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig))
         yield Cluster(fake, tmp_path)

@@ -29,8 +29,8 @@ from shoplens.training.torchrun import LAUNCHER, arguments, collect, lay_out, pl
 
 RUNTIME = "shoplens-torch"
 """The TrainingRuntime: what Trainer's pods have besides what is patched here (docs/training.md)."""
-PASSED_ON = ("NCCL_", "GLOO_", "OMP_", "TORCH_", "HF_")
-"""Variables that decide how processes talk, compute and download, by how they begin."""
+PASSED_ON = ("NCCL_", "GLOO_", "OMP_", "TORCH_", "HF_HOME", "HF_HUB_OFFLINE")
+"""Variables that decide how processes talk, compute and download, by how they begin; HF_TOKEN is a secret."""
 
 
 def train_on_cluster(
