@@ -1,5 +1,9 @@
 """`python pipeline.py run`: it starts only on valid files, and says what went wrong."""
 
+import builtins
+import logging
+import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -112,3 +116,32 @@ def test_a_task_that_was_killed_is_named_with_its_last_words() -> None:
     failure = first_failure(log)
     assert failure is not None and failure.task == "train" and failure.message.endswith("epoch 2")
     assert first_failure(log.replace("FAILURE", "SUCCESS")) is None
+
+
+def test_what_a_task_said_is_found_however_deep_a_loop_before_it_made_kfp_indent() -> None:
+    log = (
+        "10:00:00.000 - INFO - Executing task 'train'\n            Traceback (most recent call last):\n"
+        '              File "x.py", line 1, in <module>\n            ValueError: photos.parquet: row 3\n'
+        "              remedy: mend it\n10:00:03.000 - ERROR - Task 'train' finished with status FAILURE\n"
+    )
+    assert first_failure(log) == Failure("train", "ValueError: photos.parquet: row 3\n  remedy: mend it")
+
+
+def test_a_run_leaves_printing_and_logging_as_they_were(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root, printing = logging.getLogger(), builtins.print
+    level, handlers = root.level, root.handlers[:]
+
+    def looping() -> None:
+        """What remains of kfp's own changes when two tasks of a loop end in the order in which they began."""
+        builtins.print = partial(printing, "    ", end="")
+        root.handlers[:] = [logging.StreamHandler(sys.stdout)]
+        root.setLevel(logging.INFO)
+        for indent in ("    ", " " * 12):
+            sys.stdout.write("10:00:00.000 - INFO - Executing task 'train'\n")
+            for line in ("Got executor_input:", "{", '    "inputs": {', "    }", "}", "epoch 1"):
+                sys.stdout.write(indent + line + "\n")
+        root.handlers[:] = []
+
+    assert run_graph(looping, {}, tmp_path) is None
+    assert (builtins.print, root.level, root.handlers) == (printing, level, handlers)
+    assert capsys.readouterr().out == 2 * "--- train\n    epoch 1\n"

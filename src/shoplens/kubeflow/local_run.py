@@ -7,7 +7,9 @@ OUT/kubeflow            everything that the runs wrote, a folder a run
 
 from __future__ import annotations
 
+import builtins
 import contextlib
+import logging
 import re
 import sys
 import warnings
@@ -59,7 +61,7 @@ def run_graph(graph: Any, arguments: Mapping[str, Any], out: Path) -> Failure | 
         log = out / "run.log"
         failure = None
         try:
-            with _logged_to(log), warnings.catch_warnings():
+            with _logged_to(log), _as_before(), warnings.catch_warnings():
                 # What a local run leaves out on purpose: the image, GPUs, display names.
                 warnings.filterwarnings("ignore", message="You may be attemping", category=RuntimeWarning)
                 warnings.filterwarnings("ignore", message=".* have no effect in the current local runner")
@@ -82,8 +84,11 @@ def first_failure(log: str) -> Failure | None:
 
 
 def _exception(block: str) -> str:
-    """What a task said last."""
-    return last_words([line.removeprefix(INDENT) for line in block.splitlines() if line.startswith(INDENT)])
+    """What a task said last; see _Log about margins."""
+    own = [line for line in block.splitlines() if line.startswith(INDENT)]
+    traces = [line for line in own if line.lstrip(" ").startswith("Traceback (")]
+    depth = len(traces[-1]) - len(traces[-1].lstrip(" ")) if traces else len(INDENT)
+    return last_words([line.removeprefix(" " * depth) for line in own])
 
 
 def _runs(root: Path) -> set[Path]:
@@ -118,6 +123,7 @@ class _Log(TextIOBase):
         self._line = ""
         self._in_task = False
         self._in_json = False
+        self._margin = ""
 
     def write(self, text: str) -> int:
         self._file.write(text)
@@ -129,18 +135,20 @@ class _Log(TextIOBase):
 
     def _show(self, line: str) -> None:
         if started := re.search(r"INFO - Executing task .*'([\w-]+)'", line):
-            self._in_task = True
+            self._in_task, self._in_json, self._margin = True, False, ""
             self._print(f"--- {started[1]}")
         elif "INFO - Task " in line or "ERROR - Task " in line:
             self._in_task = False
         elif self._in_task and line.startswith(INDENT):
-            own = line.removeprefix(INDENT)
+            # After a loop, whose tasks run at once, kfp indents what follows more than once.
+            self._margin = self._margin or line[: len(line) - len(line.lstrip(" "))]
+            own = line.removeprefix(self._margin)
             if "Got executor_input:" in own:
                 self._in_json = True
             elif self._in_json:
                 self._in_json = own != "}"
             elif own.strip() and not own.startswith("[KFP Executor "):
-                self._print(line)
+                self._print(INDENT + own)
 
     def _print(self, line: str) -> None:
         self._terminal.write(line + "\n")
@@ -151,3 +159,15 @@ class _Log(TextIOBase):
 def _logged_to(log: Path) -> Iterator[None]:
     with log.open("w") as file, contextlib.redirect_stdout(_Log(sys.stdout, file)):
         yield
+
+
+@contextlib.contextmanager
+def _as_before() -> Iterator[None]:
+    """Undo what kfp leaves behind: the tasks of a loop put `print` and the root logger back in each other's order."""
+    root = logging.getLogger()
+    printing, level, handlers = builtins.print, root.level, root.handlers[:]
+    try:
+        yield
+    finally:
+        builtins.print, root.handlers[:] = printing, handlers
+        root.setLevel(level)
