@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import html
-import os
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -127,21 +125,18 @@ def test_shuffled_training_labels_are_refused(honest: Honest, tmp_path: Path) ->
     honest.check_untouched()
 
 
-def test_shuffled_labels_of_the_image_sources_are_refused_by_the_rules_on_retrieval(
+def test_an_encoder_that_never_learned_from_the_image_sources_is_refused_by_the_rules_on_retrieval_alone(
     honest: Honest, tmp_path: Path
 ) -> None:
-    """Stars and ranking pass; the tasks, which share the encoder, lie near their margin and may go either way."""
-    data = tmp_path / "data"
-    shutil.copytree(honest.layout.data, data, copy_function=os.link)
-    shuffle_labels(data, "train")
-    layout = honest.sibling(tmp_path, data)
+    """It is as good as the champion at stars, tasks and ranking, which galleries teach."""
+    layout = honest.sibling(tmp_path)
     with honest.production.here():
-        run_stages(layout, PARAMS, "validate", "prepare", "train", *JUDGED)
+        run_stages(layout, changed(sources=("galleries",), batch_photos=52), "train", *JUDGED)
         assert baseline_of(layout.artifacts) == honest.alias
-        check_refused(layout, "retrieval/score", "baseline", "(fail|inconclusive)")
-        refused = refused_by(check_refused(layout, "retrieval/binary_score", "baseline", "(fail|inconclusive)"))
-        assert refused >= {"retrieval not worse", "codes not worse"}
-        assert refused <= {"retrieval not worse", "codes not worse", "retrieval beats chance", "tasks not worse"}
+        check_refused(layout, "retrieval/score", "baseline")
+        refused = refused_by(check_refused(layout, "retrieval/binary_score", "baseline"))
+        assert {"retrieval not worse", "codes not worse"} <= refused
+        assert refused <= {"retrieval not worse", "codes not worse", "retrieval beats chance"}
         check_registration_refuses(layout)
     honest.check_untouched()
 
