@@ -61,9 +61,10 @@ def test_the_demo_does_not_replace_somebody_elses_folder(tmp_path: Path, capsys:
 
 
 def test_the_demo_replaces_an_earlier_one(tmp_path: Path) -> None:
+    sizes = ("--listings", "20", "--products", "0")
     for seed in (1, 2):
         with pytest.raises(SystemExit) as ended:
-            main(["data", "demo", "--listings", "20", "--seed", str(seed), "--out", str(tmp_path / "demo")])
+            main(["data", "demo", *sizes, "--seed", str(seed), "--out", str(tmp_path / "demo")])
         assert ended.value.code == 0
 
 
