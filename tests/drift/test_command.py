@@ -82,6 +82,14 @@ def requests_like(run: Packaged, count: int, moved: float = 0.0) -> np.ndarray:
     return np.asarray(centred + moved * stored.std(axis=0))
 
 
+def test_a_folder_that_is_none_of_the_contract_s_is_named_before_anything_else_is_read(
+    drift: Drift, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert drift("--data", tmp_path / "nope", artifacts=tmp_path / "no artifacts") == 2
+    said = capsys.readouterr().err
+    assert "nope/dataset.yaml is missing" in said and "no artifacts" not in said
+
+
 def test_new_listings_like_the_old_ones_are_no_drift(
     drift: Drift, alike: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shoplens.ci.github import dispatch, repository_of_environment
+from shoplens.contract.spec import read_spec
 from shoplens.errors import ShoplensError
 from shoplens.files import write_json, write_text
 from shoplens.home import home
@@ -65,7 +66,10 @@ def measure_drift(
     from shoplens.drift.incoming import compared_with
     from shoplens.drift.page import comparison_page
 
-    repository = repository_of_environment() if retrain else None  # before the work, what would be missing after it
+    # Before the work, what would be missing after it.
+    repository = repository_of_environment() if retrain else None
+    if data is not None:
+        read_spec(data)
     champion = _champion_of_run(artifacts) if artifacts else _champion(params)
     reference = champion.reference
     listings, requests, notes = _incoming(data, log, champion, seed, params.embed.cache_gib)

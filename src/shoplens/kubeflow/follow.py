@@ -57,10 +57,10 @@ def follow(server: Server, run_id: str, poll_s: float, timeout_s: float) -> Outc
             lost += 1
         except ShoplensError as error:
             raise Lost(str(error)) from None
-        pause = pause_s(poll_s, lost)
-        if time.monotonic() + pause > deadline:
+        left = deadline - time.monotonic()
+        if left <= 0:
             raise Lost(f"not followed any longer after {timeout_s:g} s")
-        time.sleep(pause)
+        time.sleep(min(pause_s(poll_s, lost), left))  # and looks once more at the very end
 
 
 def pause_s(poll_s: float, lost: int) -> float:
