@@ -133,8 +133,8 @@ def test_an_encoder_that_never_learned_from_the_image_sources_is_refused_by_the_
     with honest.production.here():
         run_stages(layout, changed(sources=("galleries",), batch_photos=52), "train", *JUDGED)
         assert baseline_of(layout.artifacts) == honest.alias
-        check_refused(layout, "retrieval/score", "baseline")
-        refused = refused_by(check_refused(layout, "retrieval/binary_score", "baseline"))
+        check_refused(layout, "retrieval/score", "baseline", "(fail|inconclusive)")
+        refused = refused_by(check_refused(layout, "retrieval/binary_score", "baseline", "(fail|inconclusive)"))
         assert {"retrieval not worse", "codes not worse"} <= refused
         assert refused <= {"retrieval not worse", "codes not worse", "retrieval beats chance"}
         check_registration_refuses(layout)
