@@ -109,8 +109,8 @@ def test_the_text_names_file_row_column_and_remedy_errors_first(tiny_data: Path)
         "error [target-not-finite] listings.parquet, row 7, column price: the value is nan, which is no number",
         "  remedy: write null where the value is unknown",
         "warning [title-empty] listings.parquet, row 7, column title: the title is empty",
-        "  remedy: text features of the ranking will be empty for it",
-        "1 error, 1 warning",
+        "  remedy: the run goes on, and no query's words find it by its title: write one",
+        "1 error, 1 warning; warnings stop no run",
     ]
 
 

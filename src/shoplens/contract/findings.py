@@ -68,7 +68,8 @@ def format_findings(findings: Sequence[Finding]) -> str:
             lines.append(f"  remedy: {group[0].remedy}")
     errors = sum(finding.level == "error" for finding in findings)
     warnings = len(findings) - errors
-    lines.append(f"{errors} error{'s' * (errors != 1)}, {warnings} warning{'s' * (warnings != 1)}")
+    stops = "; warnings stop no run" if warnings else ""
+    lines.append(f"{errors} error{'s' * (errors != 1)}, {warnings} warning{'s' * (warnings != 1)}{stops}")
     return "\n".join(lines)
 
 

@@ -23,6 +23,8 @@ def _warning(meaning: str, remedy: str) -> Check:
     return Check("warning", meaning, remedy)
 
 
+DROPPED = "drop the row with every row that names it, in the search log whole sessions"
+
 CHECKS: dict[str, Check] = {
     # dataset.yaml
     "spec-missing": _error("dataset.yaml is missing", "write dataset.yaml; docs/data.md has an example"),
@@ -37,7 +39,8 @@ CHECKS: dict[str, Check] = {
     "table-unreadable": _error("a table is not a Parquet file or is damaged", "write the file again as Parquet"),
     "table-empty": _error("a table has no rows", "fill the table; leave an optional table out altogether"),
     "column-missing": _error(
-        "a column of the contract is missing", "add the column; a column without known values is all null"
+        "a column of the contract is missing",
+        'add the column; unknown is "" in title and query, [] in tags, null where docs/data.md allows it',
     ),
     "column-repeated": _error("a column name occurs twice", "drop or rename one of the two columns"),
     "column-type": _error(
@@ -45,18 +48,22 @@ CHECKS: dict[str, Check] = {
         "write the column with the type that docs/data.md names",
     ),
     "not-utf8": _error("text is not UTF-8", "decode the text with its own encoding and write it as UTF-8 strings"),
-    "value-null": _error("a null where a value must be", "fill in the value or drop the row"),
+    "value-null": _error(
+        "a null where a value must be", 'fill in the value (unknown: "" in title and query, [] in tags), or ' + DROPPED
+    ),
     "value-empty": _error(
         "an empty string where a value must be",
-        "fill in the value, write null where docs/data.md allows it, or drop the row",
+        f"fill in the value, write null where docs/data.md allows it, or {DROPPED}",
     ),
     "id-duplicate": _error("an id occurs twice", "keep one row per id"),
     "column-all-null": _warning(
         "a column has no known value",
-        "nothing is learned from it or measured on it: fill it, or drop it from dataset.yaml",
+        "nothing is learned or measured: fill it, drop a task or slice from dataset.yaml, or name another hold-out",
     ),
     # listings.parquet
-    "title-empty": _warning("a listing has no title", "text features of the ranking will be empty for it"),
+    "title-empty": _warning(
+        "a listing has no title", "the run goes on, and no query's words find it by its title: write one"
+    ),
     "target-not-finite": _error("a target is NaN or infinite", "write null where the value is unknown"),
     "level-unknown": _error(
         "a hold-out value is none of the levels in dataset.yaml",
@@ -64,7 +71,7 @@ CHECKS: dict[str, Check] = {
     ),
     "target-constant": _warning(
         "a task or hold-out has a single value",
-        "nothing can be learned from it: drop it from dataset.yaml or add listings",
+        "nothing can be learned: add listings, drop the task from dataset.yaml, or name another hold-out",
     ),
     "labels-few": _warning(
         "fewer than 10 labelled training listings, or no labelled validation or test listing",
@@ -78,15 +85,17 @@ CHECKS: dict[str, Check] = {
         "no listing falls into one of training, validation, test",
         "add listings: the split follows from listing_id, about 80, 10 and 10 percent",
     ),
-    "gallery-empty": _warning("a listing has no photo", "it is left out of training and evaluation"),
+    "gallery-empty": _warning("a listing has no photo", "the run goes on without it: add photos"),
     "gallery-small": _error(
-        "a gallery has fewer photos than gallery.min", "add photos, drop the listing or lower gallery.min"
+        "a gallery has fewer photos than gallery.min", f"add photos, lower gallery.min, or {DROPPED}"
     ),
-    "gallery-large": _error("a gallery has more photos than gallery.max", "drop photos or raise gallery.max"),
+    "gallery-large": _error(
+        "a gallery has more photos than gallery.max", "raise gallery.max, or drop photos with their labels"
+    ),
     # images.parquet and the photos
     "listing-unknown": _error(
         "a listing_id that listings.parquet does not have",
-        "add the listing, or set null (photos) or drop the row (search log)",
+        "add the listing; or drop the photo, or the search log's whole session; a photo with a label may have null",
     ),
     "image-unused": _warning(
         "a photo that belongs to no listing and has no label",
@@ -96,7 +105,9 @@ CHECKS: dict[str, Check] = {
     "path-outside": _error(
         "a photo's path leaves the data folder, through .. or a link", "copy the photo into the data folder"
     ),
-    "path-repeated": _warning("two rows name the same photo file", "keep one row per photo"),
+    "path-repeated": _warning(
+        "two rows name the same photo file", "keep one row per photo, and name it wherever the other one was named"
+    ),
     "photo-missing": _error(
         "a photo's file or tar member is missing", "deliver the photo, or drop the row and its labels"
     ),
@@ -112,14 +123,16 @@ CHECKS: dict[str, Check] = {
     ),
     "photo-across-splits": _warning(
         "the same bytes are a photo of listings in different splits",
-        "prepare leaves the training copy out; better drop one copy",
+        "prepare leaves the training copy out; better drop one copy with its row",
     ),
     # search_log.parquet
     "time-future": _error("shown_at is more than a day ahead", "correct the clock, time zone or unit"),
     "time-ancient": _warning(
         "shown_at is before 1995", "check the unit: seconds written as milliseconds look like 1970"
     ),
-    "session-mixed": _error("one session has several queries", "give each page of results its own session_id"),
+    "session-mixed": _error(
+        "one session has several queries", "give each page of results its own session_id, with positions from 1"
+    ),
     "position-low": _error("a position is below 1", "count positions from 1"),
     "position-duplicate": _error("two rows of one session have the same position", "give each result its own position"),
     "position-gap": _warning(
@@ -140,7 +153,7 @@ CHECKS: dict[str, Check] = {
     "task-unknown": _error(
         "a task that its source in dataset.yaml does not have", "add the task to the source or drop the rows"
     ),
-    "role-unknown": _error("a role other than train, query, corpus", "use one of the three"),
+    "role-unknown": _error("a role other than train, query, corpus", "write train, query or corpus"),
     "label-null": _error(
         "a train or query row without a label", "fill in the label; only corpus rows may have none (distractors)"
     ),
@@ -163,9 +176,12 @@ CHECKS: dict[str, Check] = {
     "query-unmatched": _warning(
         "the label of a query row is on no corpus row", "the query can only fail: add corpus rows with its label"
     ),
-    "class-single": _warning("a training class has a single photo", "it teaches little: add photos or drop the class"),
+    "class-single": _warning(
+        "a training class has a single photo",
+        "a few do no harm, but a single photo teaches no likeness: add photos, or drop its rows",
+    ),
     "source-incomplete": _warning(
         "a source's task has no train rows, or its eval task no query or corpus rows",
-        "deliver the rows, or remove the task from dataset.yaml",
+        "deliver the rows, or drop the task (if it is the eval task, the source) from dataset.yaml and labels.parquet",
     ),
 }
