@@ -53,7 +53,8 @@ DRIFT_EXAMPLES = """examples:
   shoplens drift --log                                   what `shoplens serve` was asked
   shoplens drift --data this-month --log --retrain       both; on drift, start retrain.yml on GitHub
   shoplens drift --data this-month --artifacts artifacts beside the candidate of a run, without a registry
-exit codes: 0 no drift, 1 drift, 2 failed; docs/drift.md says what is tested, and how sure it is
+exit codes: 0 no drift, 1 drift, 2 failed, 3 nothing new, or too little to compare
+docs/drift.md says what is tested, and how sure it is
 """
 
 CI_EXAMPLES = """examples:
@@ -403,6 +404,7 @@ def _search(arguments: argparse.Namespace) -> int:
 
 def _drift(arguments: argparse.Namespace) -> int:
     from shoplens.drift.command import measure_drift
+    from shoplens.drift.incoming import NothingNew
     from shoplens.serving.live import request_log
 
     if arguments.data is None and arguments.log is None:
@@ -419,6 +421,9 @@ def _drift(arguments: argparse.Namespace) -> int:
             seed=arguments.seed,
             retrain=arguments.retrain,
         )
+    except NothingNew as nothing:
+        print(f"shoplens: {nothing}", file=sys.stderr)
+        return 3
     except ShoplensError as error:
         print(f"shoplens: {error}", file=sys.stderr)
         return 2

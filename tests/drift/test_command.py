@@ -116,7 +116,7 @@ def test_listings_that_the_champion_knows_are_left_out(
     drift: Drift, run: Packaged, unlike: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A folder of this month has most of last month's listings in it, which would hide what is new."""
-    assert drift("--data", run.data) == 2
+    assert drift("--data", run.data) == 3
     assert "the champion's data had all of its 180 listings, so nothing is new" in capsys.readouterr().err
     both = tmp_path / "both"
     shutil.copytree(unlike, both)
@@ -167,7 +167,7 @@ def test_a_champion_whose_package_is_of_another_encoder_is_refused(
     assert "was made from another train" in capsys.readouterr().err
 
 
-def test_what_cannot_be_compared_is_told_from_drift_by_the_exit_code(
+def test_drift_nothing_new_and_failure_are_told_apart_by_the_exit_code(
     drift: Drift,
     alike: Path,
     tmp_path: Path,
@@ -179,10 +179,10 @@ def test_what_cannot_be_compared_is_told_from_drift_by_the_exit_code(
     assert drift("--log", tmp_path / "nowhere") == 2
     assert "`shoplens serve` keeps a log there" in capsys.readouterr().err
     (tmp_path / "empty").mkdir()
-    assert drift("--log", tmp_path / "empty") == 2
+    assert drift("--log", tmp_path / "empty") == 3
     assert "no request of the champion is logged" in capsys.readouterr().err
     monkeypatch.chdir(tmp_path / "empty")
-    assert drift("--log", ".", "--params", tmp_path / "params.yaml") == 2
+    assert drift("--log", ".", "--params", tmp_path / "params.yaml") == 3
     assert ".: no request of the champion is logged" in capsys.readouterr().err, "it took this machine's log"
     monkeypatch.chdir(tmp_path)
     other = tmp_path / "other"
@@ -202,9 +202,9 @@ def test_what_cannot_be_compared_is_told_from_drift_by_the_exit_code(
     few = tmp_path / "few"
     shutil.copytree(alike, few)
     write_rows(few, "listings.parquet", rows(alike, "listings.parquet")[:12])
-    assert drift("--data", few) == 2
+    assert drift("--data", few) == 3
     said = capsys.readouterr().err
-    assert "nothing can be compared" in said
+    assert "nothing to compare" in said
     assert "12 new listings" in said
 
     def bug(**_: object) -> bool:

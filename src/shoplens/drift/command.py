@@ -59,11 +59,12 @@ def measure_drift(
         retrain: on drift, start the retraining workflow on GitHub.
 
     Raises:
-        ShoplensError: if nothing can be compared, or retraining cannot be started.
+        NothingNew: if nothing that came is new, or too little of it to compare.
+        ShoplensError: if something cannot be read, or retraining cannot be started.
     """
     from shoplens.drift.compare import compare
     from shoplens.drift.findings import comparison_text
-    from shoplens.drift.incoming import compared_with
+    from shoplens.drift.incoming import NothingNew, compared_with
     from shoplens.drift.page import comparison_page
 
     # Before the work, what would be missing after it.
@@ -79,7 +80,7 @@ def measure_drift(
     )
     if not comparison.findings:
         reasons = [f"{one.area} {one.name}: {one.reason}" for one in comparison.skipped]
-        raise ShoplensError("\n  ".join(["nothing can be compared", *notes, *reasons]))
+        raise NothingNew("\n  ".join(["nothing to compare", *notes, *reasons]))
     clouds: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     if listings is not None:
         clouds["listings"] = reference.galleries.embeddings, listings.galleries.embeddings

@@ -28,7 +28,7 @@ EQUAL = 0.01
 
 
 class NothingNew(ShoplensError):
-    """The folder or log can be read, and nothing in it is news to the champion."""
+    """All can be read, and nothing in it is news to the champion, or too little of it to compare."""
 
 
 @dataclass(frozen=True)
