@@ -22,7 +22,8 @@ def gate(
     decision: dsl.Output[dsl.Markdown],
 ) -> NamedTuple("Verdict", [("promote", bool)]):  # type: ignore[valid-type]
     """Decide whether the candidate may be promoted."""
-    from shoplens.kubeflow.component import promotes, run_component
+    from shoplens.kubeflow.component import promotes, run_component, tell_judged
 
     run_component("gate", locals())
+    tell_judged(locals())
     return (promotes(out.path),)

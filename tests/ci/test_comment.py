@@ -10,6 +10,8 @@ from ci.run_folder import judged, served
 from shoplens.ci.comment import MARKER, comment_text
 from shoplens.ci.run import Run, read_run
 from shoplens.cli import main
+from shoplens.report.judged import Judged, JudgedMetric
+from shoplens.report.numbers import Estimate
 
 COMMIT = "abcdef1" + "0" * 33
 TABLE = """
@@ -49,16 +51,17 @@ def test_a_run_that_broke_off(tmp_path: Path) -> None:
 
 
 def test_names_from_data_do_nothing_in_markdown() -> None:
-    run = Run("refused", reasons=("slice <b>a|b</b>\nof @team `x` #1: fail",), rules=({"status": "fail"},))
+    run = Run("refused", reasons=("slice <b>a|b</b>\nof @team `x` #1: fail",))
     (line,) = [line for line in comment_text(run, COMMIT, None, None).splitlines() if line.startswith("- ")]
     assert line == "- slice &lt;b>a\\|b&lt;/b> of @\N{ZERO WIDTH SPACE}team \\`x\\` \\#1: fail"
 
 
-def test_a_long_list_of_reasons_fits_into_a_comment() -> None:
-    run = Run("refused", reasons=("x" * 10_000,) * 200, rules=({"status": "fail"},) * 200)
-    text = comment_text(run, COMMIT, None, None)
+def test_long_lists_of_reasons_and_metrics_fit_into_a_comment() -> None:
+    huge = JudgedMetric(name="&" * 10_000, better="lower", candidate=Estimate(1e300, 0, 2, 10**300), other=None)
+    judged = Judged(promote=False, baseline="3", passed=0, short=200, metrics=(huge,) * 200, left_out=7)
+    text = comment_text(Run("refused", reasons=("<" * 10_000,) * 200, judged=judged), COMMIT, None, None)
     assert len(text) < 65_536
-    assert "- and 180 more" in text
+    assert "- and 180 more" in text and "and 187 more metrics" in text
 
 
 def test_the_command_comments_on_the_commit_and_says_where(

@@ -12,17 +12,25 @@ from shoplens.ci.run import read_run
 from shoplens.ci.state import state_of
 from shoplens.cli import main
 from shoplens.files import write_json
+from shoplens.report.numbers import Estimate
 
 
 def test_a_served_run_is_promoted(tmp_path: Path) -> None:
     run = read_run(served(tmp_path), tmp_path / "gate.yaml")
-    assert (run.outcome, run.baseline, run.version) == ("promoted", "3", "4")
-    assert [name for name, _ in run.metrics] == ["package/served_cosine", "stars/rps"]
+    assert (run.outcome, run.version) == ("promoted", "4")
+    judged = run.judged
+    assert judged is not None
+    assert (judged.promote, judged.baseline, judged.passed, judged.short) == (True, "3", 3, 0)
+    assert [metric.name for metric in judged.metrics] == ["package/served_cosine", "stars/rps"]
+    assert judged.metrics[1].other == Estimate(0.0912, 0.0862, 0.0961, 420)  # the baseline's
 
 
 def test_a_no_of_the_gate_is_refused(tmp_path: Path) -> None:
     run = read_run(judged(tmp_path, False, None, ("stars: fail",)), tmp_path / "gate.yaml")
-    assert (run.outcome, run.baseline, run.version, run.reasons) == ("refused", None, None, ("stars: fail",))
+    assert (run.outcome, run.version, run.reasons) == ("refused", None, ("stars: fail",))
+    assert run.judged is not None
+    assert (run.judged.promote, run.judged.baseline, run.judged.passed, run.judged.short) == (False, None, 2, 1)
+    assert run.judged.metrics[1].other == Estimate(0.1, 0.09, 0.11, 420)  # there is no baseline: ImageNet transfer's
 
 
 def test_a_yes_that_was_not_carried_out_is_unfinished(tmp_path: Path) -> None:
@@ -37,7 +45,7 @@ def test_leftovers_of_an_earlier_run_do_not_count(tmp_path: Path) -> None:
     artifacts, policy = served(tmp_path), tmp_path / "gate.yaml"
     write_json(artifacts / "package" / "artifact.json", {"another": "package"})
     run = read_run(artifacts, policy)
-    assert (run.outcome, run.metrics) == ("unfinished", ())
+    assert (run.outcome, run.judged) == ("unfinished", None)
     assert "was made from another package" in run.why
     served(tmp_path)
     policy.write_text("version: 2\n")

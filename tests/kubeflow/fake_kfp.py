@@ -62,7 +62,8 @@ class FakeKfp:
         namespaces: those of a server for several users; None: a server for one.
         endings: how the next runs end (`promoted`, `refused`, `failed`, `canceled`, `not started`), the last one ever
             after.
-        log: what the pods of failed tasks printed, or None where they are gone.
+        log: what the pods of tasks printed, or None where they are gone.
+        logs: the same of single tasks by their names, in its place.
     """
 
     url: str = ""
@@ -70,6 +71,7 @@ class FakeKfp:
     namespaces: frozenset[str] | None = None
     endings: list[str] = field(default_factory=lambda: ["promoted"])
     log: str | None = None
+    logs: dict[str, str | None] = field(default_factory=dict)
     page: int = 100
     events: list[Event] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
@@ -80,7 +82,7 @@ class FakeKfp:
     told: dict[str, int] = field(default_factory=dict)
     ends: dict[str, str] = field(default_factory=dict)
     stopping: set[str] = field(default_factory=set)
-    pods: set[str] = field(default_factory=set)
+    pods: dict[str, str] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def count(self, request: str) -> int:
@@ -200,7 +202,7 @@ class FakeKfp:
             dags = [graph["root"], *graph["components"].values()]
             tasks = {name: task for dag in dags for name, task in dag.get("dag", {}).get("tasks", {}).items()}
             again = {name: "retryPolicy" in tasks[name] for name in names}
-            self.pods = {pod_of(name, again[name]) for name in names}
+            self.pods = {pod_of(name, again[name]): name for name in names}
             made.run_details = api.V2beta1RunDetails(task_details=nodes(again, ending, step))
         return made
 
@@ -306,8 +308,9 @@ def fake_kfp(certificate: Path | None = None) -> Iterator[FakeKfp]:
                 return 401, encoded(refusal(401, 16, "Failed to authenticate token review")[1])
             if path.startswith("/apis/v1alpha1/"):
                 error = {"error_message": "Failed to read logs", "error_details": ""}
-                known = path.split("/")[-2] in fake.pods
-                return 200, fake.log.encode() if fake.log is not None and known else encoded(error)
+                name = fake.pods.get(path.split("/")[-2])
+                log = fake.logs.get(name, fake.log) if name else None
+                return 200, encoded(error) if log is None else log.encode()
             kind = self.headers.get("Content-Type", "")
             if kind.startswith("multipart/"):
                 body: Any = b"Content-Type: " + kind.encode() + b"\r\n\r\n" + raw

@@ -12,6 +12,7 @@ from shoplens.ci.record import Record, write_record
 from shoplens.ci.state import state_of
 from shoplens.errors import ShoplensError
 from shoplens.files import read_json
+from shoplens.report.judged import Judged, read_judged
 
 Outcome = Literal["promoted", "refused", "unfinished"]
 
@@ -24,9 +25,8 @@ class Run:
         outcome: `unfinished` has no decision, or a yes that was not carried out.
         why: for an unfinished run, what is missing.
         reasons: the gate's, one sentence each.
-        rules: the rules' rows as in decision.json.
-        metrics: name -> entry as in metrics.json, those that rules are about, in their order.
-        baseline: version of the model that the candidate was compared with, or None.
+        judged: the decision in numbers, or None.
+        no_metrics: for a run on a cluster, why there is none, if there should be.
         version: the version that is served now, or None.
         page: for a run on a cluster, the address of its page.
     """
@@ -34,9 +34,8 @@ class Run:
     outcome: Outcome
     why: str = ""
     reasons: tuple[str, ...] = ()
-    rules: tuple[dict[str, Any], ...] = ()
-    metrics: tuple[tuple[str, dict[str, Any]], ...] = ()
-    baseline: str | None = None
+    judged: Judged | None = None
+    no_metrics: str = ""
     version: str | None = None
     page: str | None = None
 
@@ -49,6 +48,8 @@ def read_run(artifacts: Path, policy: Path) -> Run:
         policy: gate.yaml.
     """
     gate = artifacts / "gate"
+    if not any(artifacts.glob(f"*/{PASSPORT}")):
+        return Run("unfinished", f"no stage has finished in {artifacts}: `dvc repro` runs them")
     try:
         made_from = read_json(gate / PASSPORT)["inputs"]
         inputs = {name: policy if name == "policy" else artifacts / name for name in made_from}
@@ -56,18 +57,7 @@ def read_run(artifacts: Path, policy: Path) -> Run:
     except ShoplensError as error:
         return Run("unfinished", f"it ended before the gate: {error}")
     decision = read_json(gate / "decision.json")
-    known: dict[str, dict[str, Any]] = {}
-    for name in sorted(inputs):
-        file = artifacts / name / "metrics.json"
-        known |= read_json(file).get("metrics", {}) if file.is_file() else {}
-    judged = dict.fromkeys(rule["metric"] for rule in decision["rules"])
-    champion = read_json(artifacts / "champion" / "champion.json")["version"]
-    facts: dict[str, Any] = {
-        "reasons": tuple(decision["reasons"]),
-        "rules": tuple(decision["rules"]),
-        "metrics": tuple((name, known[name]) for name in judged if name in known),
-        "baseline": None if champion is None else str(champion),
-    }
+    facts: dict[str, Any] = {"reasons": tuple(decision["reasons"]), "judged": read_judged(gate, inputs)}
     if not decision["promote"]:
         return Run("refused", **facts)
     try:

@@ -8,6 +8,7 @@ from typing import Literal
 from shoplens.ci.run import Run
 from shoplens.errors import ShoplensError
 from shoplens.files import read_json
+from shoplens.report.judged import Judged
 from shoplens.strict import StrictModel, parse
 
 SHOWN = 12
@@ -22,7 +23,7 @@ class Failure(StrictModel):
 
 
 class Summary(StrictModel):
-    """The summary; `open` is a run that was not followed to its end."""
+    """The summary; `open` is a run that was not followed to its end, `no_metrics` why nothing was `judged`."""
 
     run_id: str
     name: str
@@ -31,10 +32,12 @@ class Summary(StrictModel):
     failures: tuple[Failure, ...]
     url: str
     reasons: tuple[str, ...]
+    judged: Judged | None
+    no_metrics: str
 
 
 def read_submitted(path: Path, commit: str) -> Run:
-    """Read the summary of a run on a cluster. Rules and metrics are not in it: they are on the run's page.
+    """Read the summary of a run on a cluster.
 
     Args:
         path: of the summary; without one the run was not started.
@@ -51,8 +54,9 @@ def read_submitted(path: Path, commit: str) -> Run:
             f"{path} is about the run {found.name!r}, not about commit {commit[:SHOWN]}: submit that one"
         )
     if found.decision == "promoted" or found.decision == "refused":
-        return Run(found.decision, reasons=found.reasons, page=found.url)
+        return Run(found.decision, "", found.reasons, found.judged, found.no_metrics, page=found.url)
     if found.decision == "open":
         return Run("unfinished", "it was not followed to its end and may go on", page=found.url)
     said = "; ".join(f"task {failure.task} failed: {failure.message or 'no message'}" for failure in found.failures)
-    return Run("unfinished", said or f"it ended as {found.state.lower()}", page=found.url)
+    why = said or f"it ended as {found.state.lower()}"
+    return Run("unfinished", why, (), found.judged, found.no_metrics, page=found.url)

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from shoplens.files import canonical_json, read_json
+from shoplens.kubeflow.gate_line import line_of
 from shoplens.kubeflow.settings import part_of, resolved_params
 from shoplens.kubeflow.shown import show
 from shoplens.params import Params
+from shoplens.report.judged import read_judged
 from shoplens.stages import BY_NAME, run_stage
 
 SHARDED = {"embed": "shoplens.evaluation.embed_shards", "evaluate-ranking": "shoplens.evaluation.ranking_shards"}
@@ -51,6 +53,15 @@ def run_component(stage: str, arguments: Mapping[str, Any]) -> None:
     else:
         run_stage(stage, inputs, out, params)
     show(out, arguments)
+
+
+def tell_judged(arguments: Mapping[str, Any]) -> None:
+    """Print what the gate judged as one line, for those who follow the run: a server hands out no outputs of tasks.
+
+    Args:
+        arguments: of component gate, after its stage has run.
+    """
+    print(line_of(read_judged(Path(arguments["out"].path), _inputs("gate", arguments))), flush=True)
 
 
 def promotes(gate: str) -> bool:

@@ -9,11 +9,13 @@ from typing import Any
 from shoplens.errors import ShoplensError
 from shoplens.kubeflow.client import get_run, version_spec
 from shoplens.kubeflow.outcome import FINAL, OPEN, Outcome, Task, is_settled, outcome_of, tasks_of, titles
-from shoplens.kubeflow.server import Missing, Passing, Server
+from shoplens.kubeflow.server import Missing, Passing, Server, Unanswered
 from shoplens.progress import say
 
 LONGEST_S = 60.0
 """The longest pause between two attempts to reach a server that does not answer."""
+REACH_S = 60.0
+"""Seconds after which a server that never answered is taken for one that is not there."""
 PATIENCE = 3
 """How often an ended run is asked for the ends of its tasks."""
 
@@ -22,7 +24,11 @@ class Lost(ShoplensError):
     """Following ended before the run did; the run goes on."""
 
 
-def follow(server: Server, run_id: str, poll_s: float, timeout_s: float) -> Outcome:
+class Unreached(ShoplensError):
+    """No server has answered, from the beginning."""
+
+
+def follow(server: Server, run_id: str, poll_s: float, timeout_s: float, reached: bool) -> Outcome:
     """Say what the tasks of a run do until it ends.
 
     Args:
@@ -30,17 +36,20 @@ def follow(server: Server, run_id: str, poll_s: float, timeout_s: float) -> Outc
         run_id: its id.
         poll_s: seconds between two questions.
         timeout_s: seconds after which to give up.
+        reached: whether the server has answered already: then it is waited for until `timeout_s`.
 
     Raises:
+        Unreached: after REACH_S or `timeout_s` without any answer.
         Lost: after `timeout_s`, or if the server does not let the run be seen any more.
     """
-    deadline = time.monotonic() + timeout_s
+    begun = time.monotonic()
     seen: dict[str, str] = {}
     names: Mapping[str, str] | None = None
     lost = ended = 0
     while True:
         try:
             run = get_run(server, run_id)
+            reached = True
             names = names_of(server, run) if names is None else names
             if lost:
                 say("connected again")
@@ -52,12 +61,18 @@ def follow(server: Server, run_id: str, poll_s: float, timeout_s: float) -> Outc
                 if is_settled(run, names) or ended > PATIENCE:
                     return outcome_of(server, run, names)
         except Passing as failure:
+            reached = reached or not isinstance(failure, Unanswered)
             if not lost:
-                say(f"{failure}; the run goes on, trying to reach it again")
+                say(f"{failure}; {'the run goes on, ' if reached else ''}trying to reach it again")
             lost += 1
         except ShoplensError as error:
             raise Lost(str(error)) from None
-        left = deadline - time.monotonic()
+        limit_s = timeout_s if reached else min(timeout_s, REACH_S)
+        left = begun + limit_s - time.monotonic()
+        if left <= 0 and not reached:
+            raise Unreached(
+                f"{server.host} has not answered once in {limit_s:g} s: is --host right, and the server up?"
+            )
         if left <= 0:
             raise Lost(f"not followed any longer after {timeout_s:g} s")
         time.sleep(min(pause_s(poll_s, lost), left))  # and looks once more at the very end

@@ -1,7 +1,8 @@
 """What a run on a cluster has come to, as far as the server tells.
 
 The server lists the nodes of the workflow by name, with state and times. It has fields for a task's error and outputs
-and leaves them empty, so that reasons are read from the log of a task's pod, as long as the cluster keeps that.
+and leaves them empty, so that reasons and the gate's numbers are read from the logs of the tasks' pods, as long as the
+cluster keeps them.
 """
 
 from __future__ import annotations
@@ -12,17 +13,20 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
+from shoplens.errors import ShoplensError
 from shoplens.kubeflow.argo import pods
 from shoplens.kubeflow.client import pod_log
+from shoplens.kubeflow.gate_line import read_line
 from shoplens.kubeflow.last_words import last_words
 from shoplens.kubeflow.server import Server
+from shoplens.report.judged import Judged
 
 FINAL = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 OPEN = ("PENDING", "RUNNING", "PAUSED", "CANCELING")
 DRIVER = "-driver"
 """Before each task, Kubeflow runs a node of this name's ending that prepares it."""
-REFUSAL, LAST = "refuse", "deploy"
-"""The task that ends a refused run, and the last one of a promoted run."""
+GATE, REFUSAL, LAST = "gate", "refuse", "deploy"
+"""The task that decides, the one that ends a refused run, and the last one of a promoted run."""
 
 Decision = Literal["promoted", "refused", "failed", "open"]
 
@@ -60,13 +64,25 @@ class Failure:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run has come to; `open` has not ended."""
+    """What a run has come to.
+
+    Attributes:
+        run_id: its id.
+        name: its name.
+        state: Kubeflow's word, as SUCCEEDED.
+        decision: `open` has not ended.
+        failures: the tasks that failed.
+        judged: what the gate said in numbers, if that is known.
+        no_metrics: why it is not; empty where there is nothing to know.
+    """
 
     run_id: str
     name: str
     state: str
     decision: Decision
     failures: tuple[Failure, ...] = ()
+    judged: Judged | None = None
+    no_metrics: str = ""
 
 
 def titles(spec: Mapping[str, Any]) -> dict[str, str]:
@@ -124,7 +140,7 @@ def is_settled(run: Any, names: Mapping[str, str]) -> bool:
 
 
 def outcome_of(server: Server, run: Any, names: Mapping[str, str]) -> Outcome:
-    """What a run (V2beta1Run) has come to, with what its failed tasks said."""
+    """What a run (V2beta1Run) has come to, with what its failed tasks and its gate said."""
     tasks = tasks_of(run, names)
     failures: tuple[Failure, ...] = ()
     decision: Decision = "failed"
@@ -138,13 +154,39 @@ def outcome_of(server: Server, run: Any, names: Mapping[str, str]) -> Outcome:
     else:
         failures = tuple(_failure(server, run, task) for task in tasks if task.state == "FAILED")
         failures += _drivers(run, names)
-    return Outcome(str(run.run_id), str(run.display_name), str(run.state), decision, failures)
+    outcome = Outcome(str(run.run_id), str(run.display_name), str(run.state), decision, failures)
+    return outcome if decision == "open" else _with_judged(server, run, tasks, outcome)
+
+
+def _with_judged(server: Server, run: Any, tasks: Sequence[Task], outcome: Outcome) -> Outcome:
+    """Add what the gate printed, or why that is not known."""
+    gates = [task for task in tasks if task.name == GATE and task.state != "FAILED"]
+    if not gates:
+        return outcome if outcome.decision == "failed" else replace(outcome, no_metrics="the run has no task gate")
+    gate = gates[0]
+    log = _log(server, run, gate)
+    if not log:
+        why = "the server gave none: the pod is gone, or logs may not be read here"
+        return replace(outcome, no_metrics=f"log of task {gate.title}: {why}")
+    try:
+        judged = read_line(log)
+    except ShoplensError as error:
+        return replace(outcome, no_metrics=f"log of task {gate.title}: {error}")
+    if outcome.decision != "failed" and judged.promote != (outcome.decision == "promoted"):
+        said = "a yes" if judged.promote else "a no"
+        return replace(outcome, no_metrics=f"log of task {gate.title}: it has {said}, and the run ended otherwise")
+    return replace(outcome, judged=judged)
 
 
 def _failure(server: Server, run: Any, task: Task) -> Failure:
+    return Failure(task.title, last_words(_log(server, run, task).splitlines()))
+
+
+def _log(server: Server, run: Any, task: Task) -> str:
+    """What the last try of a task printed whose log the cluster still has; empty if it has none."""
     known = {child.pod_name for node in _nodes(run) for child in node.child_tasks or []}
     logs = (pod_log(server, run.run_id, pod) for node in task.children for pod in pods(node, known))
-    return Failure(task.title, next((last_words(log.splitlines()) for log in logs if log), ""))
+    return next((log for log in logs if log), "")
 
 
 def _drivers(run: Any, names: Mapping[str, str]) -> tuple[Failure, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from shoplens.files import write_json
 from shoplens.kubeflow.client import get_run
-from shoplens.kubeflow.follow import Lost, follow, names_of
+from shoplens.kubeflow.follow import Lost, Unreached, follow, names_of
 from shoplens.kubeflow.outcome import Outcome, outcome_of
 from shoplens.kubeflow.server import Server
 from shoplens.kubeflow.submission import Submission, patiently, submit
@@ -45,7 +45,7 @@ def submit_run(server: Server, submission: Submission, again: bool, wait: bool, 
     if not started:
         print("the same was submitted before, so nothing was started; --again starts it once more", flush=True)
     if wait:
-        return follow_run(server, run.run_id, watch)
+        return follow_run(server, run.run_id, watch, reached=True)
     outcome = Outcome(run.run_id, run.display_name, run.state, "open")
     if not started:
         outcome = patiently(lambda: _now(server, run.run_id))
@@ -54,21 +54,32 @@ def submit_run(server: Server, submission: Submission, again: bool, wait: bool, 
     return _tell(server, outcome, watch)
 
 
-def follow_run(server: Server, run_id: str, watch: Watch) -> int:
-    """Follow a run to its end and print what it decided; the exit code. An interruption leaves the run as it is."""
+def follow_run(server: Server, run_id: str, watch: Watch, reached: bool = False) -> int:
+    """Follow a run to its end and print what it decided; the exit code. An interruption leaves the run as it is.
+
+    Args:
+        server: where it runs.
+        run_id: its id.
+        watch: how.
+        reached: whether the server has answered already.
+    """
     url = server.run_url(run_id)
     try:
-        outcome = follow(server, run_id, watch.poll_s, watch.timeout_s)
+        outcome = follow(server, run_id, watch.poll_s, watch.timeout_s, reached)
+    except Unreached as unreached:  # the page and the command would name the same wrong address
+        print(unreached, file=sys.stderr)
+        write_summary(server, Outcome(run_id, "", "", "open"), watch)
+        return LOST
     except Lost as lost:
         print(f"{lost}\nThe run may go on: {url}\nfollow it: {watch.command} --run {run_id}", file=sys.stderr)
-        _write(server, Outcome(run_id, "", "", "open"), watch)
+        write_summary(server, Outcome(run_id, "", "", "open"), watch)
         return LOST
     except KeyboardInterrupt:
         print(
             f"\nThe run goes on: {url}\nfollow it: {watch.command} --run {run_id}\nstop it: Terminate on its page",
             file=sys.stderr,
         )
-        _write(server, Outcome(run_id, "", "", "open"), watch)
+        write_summary(server, Outcome(run_id, "", "", "open"), watch)
         return INTERRUPTED
     return _tell(server, outcome, watch)
 
@@ -103,13 +114,16 @@ def _now(server: Server, run_id: str) -> Outcome:
 def _tell(server: Server, outcome: Outcome, watch: Watch) -> int:
     if outcome.decision != "open":
         print(told(outcome, server.run_url(outcome.run_id)))
-    _write(server, outcome, watch)
+    write_summary(server, outcome, watch)
     return REFUSED_OR_FAILED if outcome.decision in ("refused", "failed") else PROMOTED
 
 
-def _write(server: Server, outcome: Outcome, watch: Watch) -> None:
+def write_summary(server: Server, outcome: Outcome, watch: Watch) -> None:
+    """Write what came of a run as JSON, if that is wanted; `shoplens ci` reads it."""
     if watch.summary is not None:
         about = asdict(outcome) | {"url": server.run_url(outcome.run_id), "reasons": []}
         if outcome.decision == "refused":
             about["reasons"] = reasons(outcome)
+        if outcome.judged is not None:
+            about["judged"] = outcome.judged.model_dump(mode="json")
         write_json(watch.summary, about)

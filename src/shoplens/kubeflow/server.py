@@ -32,6 +32,10 @@ class Passing(Exception):
     """A failure that may be gone in a moment: no connection, or a server that is busy, broken or restarting."""
 
 
+class Unanswered(Passing):
+    """A failure of which nobody can say whether there is a server at all."""
+
+
 class Missing(ShoplensError):
     """The server does not have what was asked for."""
 
@@ -129,7 +133,7 @@ def call(server: Server, method: Callable[..., Any], json_answer: bool = True, *
     """One request; a second one if the token was just renewed.
 
     Raises:
-        Passing: if it may work in a moment.
+        Passing: if it may work in a moment; Unanswered, if there was no answer.
         Missing: if the server does not have it.
         ShoplensError: if the server refuses, or is none of Kubeflow Pipelines.
     """
@@ -149,7 +153,7 @@ def call(server: Server, method: Callable[..., Any], json_answer: bool = True, *
             if isinstance(reason, SSLError | LocationParseError):
                 remedy = "correct --host, or name your own authority's certificates by --ca"
                 raise ShoplensError(f"{server.host}: {reason}: {remedy}") from None
-            raise Passing(f"{server.host} does not answer ({_words(reason)})") from None
+            raise Unanswered(f"{server.host} does not answer ({_words(reason)})") from None
     if json_answer:
         _check_json(server)
     return answer
