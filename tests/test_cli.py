@@ -170,6 +170,11 @@ def test_the_summary_of_a_run_that_failed_early_does_not_tell_an_earlier_ones_de
     assert "PROMOTED" not in summary(finished)
 
 
+def test_the_summary_before_any_run_says_how_to_start_one(tmp_path: Path) -> None:
+    text = summary(Layout(tmp_path / "data", tmp_path / "gate.yaml", tmp_path / "artifacts"))
+    assert text.startswith(f"No run in {tmp_path / 'artifacts'} yet: `make repro` or `dvc repro` starts one.")
+
+
 def test_the_summary_of_other_data_does_not_tell_an_earlier_decision(finished: Layout) -> None:
     (finished.data / "dataset.yaml").write_text("name: other")
     assert "stage validate did not finish, or what it reads has changed since" in summary(finished)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from ci.fake_github import TOKEN, fake_github
 from ci.repository import new_checkout
-from ci.run_folder import judged, served
+from ci.run_folder import judged, served, stage
 
 from shoplens.ci.comment import MARKER, comment_text
 from shoplens.ci.run import Run, read_run
@@ -44,6 +44,7 @@ def test_a_refused_run_without_a_baseline(tmp_path: Path) -> None:
 
 
 def test_a_run_that_broke_off(tmp_path: Path) -> None:
+    stage(tmp_path, "validate", {})
     text = comment_text(read_run(tmp_path, tmp_path / "gate.yaml"), COMMIT, "https://log", None)
     assert "### Retraining of abcdef1: Not finished" in text
     assert "\nIt ended before the gate: " in text

@@ -62,6 +62,10 @@ def test_a_run_that_broke_off_has_no_decision(tmp_path: Path) -> None:
     (tmp_path / "gate.yaml").write_text("version: 1\n")
     run = read_run(tmp_path / "artifacts", tmp_path / "gate.yaml")
     assert run.outcome == "unfinished"
+    assert run.why == f"no stage has finished in {tmp_path / 'artifacts'}: `dvc repro` runs them"
+    stage(tmp_path / "artifacts", "validate", {})
+    run = read_run(tmp_path / "artifacts", tmp_path / "gate.yaml")
+    assert run.outcome == "unfinished"
     assert run.why.startswith("it ended before the gate")
 
 
