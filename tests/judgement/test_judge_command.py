@@ -48,3 +48,6 @@ def test_what_is_wrong_is_said_in_one_line(
     assert typed("judge", "make", *files, "--source", "shop", "--queries", 1, "--golden", tmp_path / "no.csv") == 1
     assert "no.csv: No such file or directory; correct the path" in capsys.readouterr().err
     assert typed("judge", "make", *files, "--source", "shop", "--seed", "-1") == 2
+    capsys.readouterr()
+    assert typed("judge", "score", "--answers", tmp_path / "nope.csv", "--out", tmp_path) == 1
+    assert "nope.csv is missing or no file: name the CSV files that workers saved" in capsys.readouterr().err

@@ -24,6 +24,7 @@ from judgement.judged_run import (
     unit,
     write_evaluated,
     write_lines,
+    write_photos,
 )
 from PIL import Image
 
@@ -201,7 +202,8 @@ def refused(tmp_path: Path, run: Run, **changed: Any) -> str:
 def test_what_is_not_there_is_named_with_what_is(tmp_path: Path, run: Run) -> None:
     assert refused(tmp_path, run, source="lens").endswith("has no source lens: choose one of shop")
     assert refused(tmp_path, run, other="reference").endswith(
-        "has no binary results of reference for source shop; it has: baseline, candidate"
+        "has no binary results of reference for source shop; it has: baseline, candidate; name another one: "
+        "--other baseline"
     )
     assert "--one and --other are both candidate" in refused(tmp_path, run, other="candidate")
     said = "source shop has 6 queries; 7 were asked for: ask for 6 or fewer with --queries"
@@ -265,3 +267,13 @@ def test_questions_replace_only_questions(tmp_path: Path, run: Run) -> None:
     with pytest.raises(ShoplensError, match=r"holds answers\.csv, which would be lost: name another folder"):
         make(tmp_path, *run)
     assert (out / "answers.csv").read_text() == "precious"
+
+
+def test_a_first_version_is_compared_with_another_model_than_a_baseline(tmp_path: Path) -> None:
+    data = write_photos(tmp_path / "data")
+    results = {"candidate": [corpus(0, 1, 2, 3, 4)], "reference": [corpus(3, 4, 5, 6, 7)]}
+    run = write_evaluated(tmp_path / "artifacts", data, [("q1", None, None)], results), data
+    said = refused(tmp_path, run, queries=1)
+    assert "no binary results of baseline for source shop: a first version has none to be compared with; " in said
+    assert said.endswith("it has: candidate, reference; name another one: --other reference")
+    make(tmp_path, *run, replace(SETTINGS, queries=1, other="reference"))

@@ -100,8 +100,15 @@ def read_results(
     known = sorted(pc.unique(table["model"]).to_pylist())
     for model in models:
         if model not in known:
-            there = ", ".join(known) or "none"
-            raise ShoplensError(f"{file} has no {kind} results of {model} for source {source}; it has: {there}")
+            others = [name for name in known if name not in models]
+            remedy = (
+                f"name another one: --{'one' if model == models[0] else 'other'} {others[-1]}" if others else "run stage evaluate-retrieval again"
+            )
+            why = ": a first version has none to be compared with" if model == "baseline" else ""
+            raise ShoplensError(
+                f"{file} has no {kind} results of {model} for source {source}{why}; it has: "
+                f"{', '.join(known) or 'none'}; {remedy}"
+            )
     wanted = pc.and_(
         pc.is_in(table["model"], pa.array(models, pa.string())),
         pc.is_in(table["query"], pa.array(queries, pa.string())),

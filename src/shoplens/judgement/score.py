@@ -45,6 +45,9 @@ def score_answers(out: Path, paths: Sequence[Path]) -> str:
         ShoplensError: if the questions were changed, an answer is wrong, no worker passes the golden set, or no query
             is answered in full.
     """
+    for path in paths:
+        if not path.is_file():
+            raise ShoplensError(f"{path} is missing or no file: name the CSV files that workers saved on the page")
     if not (out / PASSPORT).is_file():
         raise ShoplensError(f"{out} holds no questions: name the folder that `shoplens judge make --out` wrote")
     made = read_artifact(out, ARTIFACT)
