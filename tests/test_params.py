@@ -33,6 +33,23 @@ def test_an_unknown_key_names_the_file_and_the_nearest_key(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("train:\n  sources: [a\n  seed: 1\n", "line 3, column 7: not valid YAML"),
+        ("train:\n\tseed: 1\n", "line 2, column 1: not valid YAML"),
+        ("train: *shared\n", "line 1, column 8: not valid YAML"),
+    ],
+)
+def test_what_is_no_yaml_is_named_by_file_line_and_column(tmp_path: Path, text: str, place: str) -> None:
+    (tmp_path / "p.yaml").write_text(text)
+    with pytest.raises(ShoplensError) as refused:
+        read_params(tmp_path / "p.yaml")
+    said = str(refused.value)
+    assert said.startswith(f"{tmp_path / 'p.yaml'}: {place}") and said.endswith("; correct it")
+    assert len(said.splitlines()) == 1 and "unicode string" not in said
+
+
+@pytest.mark.parametrize(
     ("value", "key"),
     [
         ({"train": {"max_epochs": 0}}, "train.max_epochs"),

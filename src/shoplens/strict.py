@@ -78,6 +78,13 @@ def parse(model: type[Model], value: Any, source: str) -> Model:
         raise ShoplensError("\n".join(describe_errors(error, model, source))) from None
 
 
+def _marked(error: yaml.MarkedYAMLError) -> str:
+    """Where and why text is no YAML: the parser knows the place, and not the file."""
+    mark = error.problem_mark or error.context_mark
+    place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+    return f"{place}not valid YAML: " + ", ".join(filter(None, (error.context, error.problem)))
+
+
 def read_yaml(model: type[Model], path: Path) -> Model:
     """Read and validate a YAML file.
 
@@ -88,6 +95,8 @@ def read_yaml(model: type[Model], path: Path) -> Model:
         value = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise ShoplensError(f"{path} is missing: name another one, or run this in the folder that has it") from None
+    except yaml.MarkedYAMLError as error:
+        raise ShoplensError(f"{path}: {_marked(error)}; correct it") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ShoplensError(f"{path}: not valid YAML: {error}") from None
     return parse(model, value, str(path))

@@ -142,7 +142,9 @@ def test_the_manifests_targets_fit_their_triton(path: Path) -> None:
     assert f"--model-repository={found.repository}/repository" in manifest_arguments()
 
 
-def test_the_option_goes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_option_goes_before_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.yaml").write_text(yaml.safe_dump(VALID))
     monkeypatch.delenv("SHOPLENS_TARGET", raising=False)
     assert chosen() is None
     with choosing(Path("a.yaml")):
@@ -154,6 +156,16 @@ def test_the_option_goes_before_the_environment(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(RuntimeError), choosing(Path("a.yaml")):
         raise RuntimeError
     assert chosen() == Path("b.yaml")
+
+
+def test_a_target_that_is_not_there_is_said_before_anything_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SHOPLENS_TARGET", raising=False)
+    nope = tmp_path / "nope.yaml"
+    with pytest.raises(ShoplensError, match=r"nope\.yaml is missing: name another one"), choosing(nope):
+        raise AssertionError("the block has run")
+    assert chosen() is None
 
 
 @pytest.mark.slow

@@ -94,8 +94,14 @@ def chosen() -> Path | None:
 
 @contextlib.contextmanager
 def choosing(path: Path | None) -> Iterator[None]:
-    """Deploy to this target within the block, if one is given."""
+    """Deploy to this target within the block, if one is given.
+
+    Raises:
+        ShoplensError: if its file is missing or not valid.
+    """
     before = os.environ.get(VARIABLE)
+    if path is not None:
+        read_yaml(Target, path)  # before the work that leads to a deployment
     try:
         if path is not None:
             os.environ[VARIABLE] = str(path)
