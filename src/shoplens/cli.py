@@ -22,23 +22,71 @@ EXAMPLES = """examples:
   shoplens summary                                     what the last run decided, measured and serves
   shoplens serve                                       serve the promoted model until Ctrl-C
   shoplens embed a.jpg b.jpg                           the embedding of a gallery of photos
-  shoplens rank "sea view pool" --top 20               the served ranker's first listings for a query
+  shoplens rank "mountain view" --top 20               the served ranker's first listings for a query
   shoplens judge make --source lens                    questions for people about two models' search results
   shoplens search lamp.jpg --source shop               the catalogue photos that look most like a photo
   shoplens drift --data new-data                       is what came since still like the champion's data?
   shoplens rollback                                    put the previous version back
 """
 RANK_EXAMPLES = """examples:
-  shoplens rank "sea view pool"                twenty listings, with their scores
-  shoplens rank "sea view pool" --top 3        the first three
-  shoplens rank "sea view pool" --json         {"query", "version", "model", "modality", "retrieved", "listings"}
+  shoplens rank "mountain view"                twenty listings, with their scores
+  shoplens rank "mountain view" --top 3        the first three
+  shoplens rank "mountain view" --json         {"query", "version", "model", "modality", "retrieved", "listings"}
 """
-
-
-JUDGE_EXAMPLES = """examples:
+PHOTOS = """With photos, no stage runs: they are one gallery, and the served model's embedding of it is printed as JSON.
+"""
+STAGE_EXAMPLES = """examples:
+  {command}                                    on data/ and artifacts/, as `dvc repro` does
+  {command} --data my-data --artifacts mine    on other folders; writes mine/{stage}
+"""
+PHOTO_EXAMPLES = """\
+  shoplens embed a.jpg b.jpg    {"version", "used", "corrupt", "embedding"} of a gallery of two photos
+  shoplens embed a.jpg --codes  its binary code, too
+"""
+SUMMARY_EXAMPLES = """examples:
+  shoplens summary                                             of `make repro` or `dvc repro`
+  shoplens summary --data icons --artifacts out/artifacts      of python pipeline.py run --data icons --out out
+"""
+DATA_EXAMPLES = """examples:
+  shoplens data demo --listings 300 --out /tmp/small           render a small demo marketplace
+  shoplens data check my-data                                  list every problem of a contract folder
+  shoplens data import open-icons --out icons                  real data with an open licence
+"""
+CHECK_EXAMPLES = """example:
+  shoplens data check my-data    file, row, column and remedy; exit code 1 if there is an error, warnings stop no run
+"""
+DEMO_EXAMPLES = """examples:
+  shoplens data demo                                           data/ as params.yaml says
+  shoplens data demo --listings 300 --products 0 --out small   fewer listings, and no image sources
+"""
+SETS_EXAMPLES = """example:
+  shoplens data sets --engagement log.parquet --source shop --task sets --min-impressions 30 --min-interactions 3 \\
+      --min-images 2 --out my-data/labels.parquet    docs/image-sets.md says what a set is
+"""
+POWER_EXAMPLES = """examples:
+  shoplens power                              of gate.yaml, by the last run's measurements
+  shoplens power --policy stricter.yaml       of another policy, before it is committed
+"""
+SERVE_EXAMPLES = """examples:
+  shoplens serve                                               on this machine's ports 8000, 8001 and 8002
+  shoplens serve --http-port 0 --grpc-port 0 --metrics-port 0  on free ones, which it prints
+"""
+ROLLBACK_EXAMPLES = """examples:
+  shoplens rollback                           the version that the champion replaced
+  shoplens rollback --to 3                    version 3
+  shoplens rollback --target target.yaml      on a cluster's servers: docs/serving.md
+"""
+MAKE_EXAMPLES = """examples:
   shoplens judge make --source lens --golden golden.csv      ask people about candidate and baseline
   shoplens judge make --source lens --other reference --traffic traffic.csv --queries 400 --out out/lens
+"""
+SCORE_EXAMPLES = """example:
   shoplens judge score --answers anna.csv ben.csv            wins, losses, draws and P@5 of both
+"""
+JUDGE_EXAMPLES = MAKE_EXAMPLES + SCORE_EXAMPLES.partition("\n")[2]
+PLAN_EXAMPLES = """examples:
+  shoplens ci plan --event schedule                      would the schedule retrain what is checked out?
+  shoplens ci plan --event push --base HEAD~1            would the last commit, as a push?
 """
 
 SEARCH_EXAMPLES = """examples:
@@ -75,7 +123,15 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for stage in STAGES:
-        sub = commands.add_parser(stage.name, help=f"stage: {stage.summary}", description=stage.summary)
+        sub = _command(
+            commands,
+            stage.name,
+            f"stage: {stage.summary}",
+            f"Stage {stage.name}: {stage.summary}.\nIt reads {', '.join(stage.inputs)}.\n"
+            + (PHOTOS if stage.name == "embed" else ""),
+            STAGE_EXAMPLES.format(command=f"shoplens {stage.name}", stage=stage.name)
+            + (PHOTO_EXAMPLES if stage.name == "embed" else ""),
+        )
         _layout_arguments(sub)
         if stage.name == "embed":
             sub.add_argument(
@@ -84,16 +140,32 @@ def parser() -> argparse.ArgumentParser:
             sub.add_argument("--codes", action="store_true", help="print the gallery's binary code, hexadecimal, too")
         if stage.name == "deploy":
             _target_argument(sub)
-    summary = commands.add_parser("summary", help="what the last run decided, measured and serves")
+    summary = _command(commands, "summary", "what the last run decided, measured and serves", examples=SUMMARY_EXAMPLES)
     _layout_arguments(summary)
-    _data_commands(commands.add_parser("data", help="make, check, fetch or import a contract folder"))
+    _data_commands(_command(commands, "data", "make, check, fetch or import a contract folder", examples=DATA_EXAMPLES))
 
-    power = commands.add_parser("power", help="how often the policy passes an identical and a worse model")
+    power = _command(
+        commands,
+        "power",
+        "how often the policy passes an identical and a worse model",
+        "How often the policy passes an identical and a worse model, from the spreads that a run measured.",
+        POWER_EXAMPLES,
+    )
     power.add_argument("--policy", type=Path, default=Path("gate.yaml"), help="default: gate.yaml")
-    power.add_argument("--artifacts", type=Path, default=Path("artifacts"), help="measured spreads are read from here")
+    power.add_argument(
+        "--artifacts", type=Path, default=Path("artifacts"), help="of the run that is read (default: artifacts)"
+    )
 
-    serve = commands.add_parser("serve", help="serve the promoted model until Ctrl-C")
-    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
+    serve = _command(
+        commands,
+        "serve",
+        "serve the promoted model until Ctrl-C",
+        "Serve the promoted model by Triton until Ctrl-C (docs/serving.md).",
+        SERVE_EXAMPLES,
+    )
+    serve.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine only)"
+    )
     for name, port in (("grpc", 8001), ("http", 8000), ("metrics", 8002)):
         serve.add_argument(f"--{name}-port", type=int, default=port, help=f"0 takes a free one (default: {port})")
     serve.add_argument(
@@ -104,33 +176,33 @@ def parser() -> argparse.ArgumentParser:
         help="keep embeddings of the latest requests, which `shoplens drift` reads; 0: none (default: 64)",
     )
 
-    rank = commands.add_parser(
+    rank = _command(
+        commands,
         "rank",
-        help="the served ranker's first listings for a query",
-        description="Listings whose title or tags hold a word of the query, best first, scored by the served ranker.",
-        epilog=RANK_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "the served ranker's first listings for a query",
+        "Listings whose title or tags hold a word of the query, best first, scored by the served ranker.",
+        RANK_EXAMPLES,
     )
     rank.add_argument("query", help="as a shopper types it")
     rank.add_argument("--top", type=_positive, default=20, metavar="N", help="how many listings (default: 20)")
     rank.add_argument("--json", action="store_true", help="print one JSON object")
 
     _judge_commands(
-        commands.add_parser(
+        _command(
+            commands,
             "judge",
-            help="let people judge two models' search results",
-            description="Questions for people about two models' search results, and what their answers say.",
-            epilog=JUDGE_EXAMPLES,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            "let people judge two models' search results",
+            "Questions for people about two models' search results, and what their answers say.",
+            JUDGE_EXAMPLES,
         )
     )
 
-    search = commands.add_parser(
+    search = _command(
+        commands,
         "search",
-        help="the photos of an image source that look most like a photo",
-        description="The nearest photos and crops of an image source's corpus, by the served encoder's binary codes.",
-        epilog=SEARCH_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "the photos of an image source that look most like a photo",
+        "The nearest photos and crops of an image source's corpus, by the served encoder's binary codes.",
+        SEARCH_EXAMPLES,
     )
     search.add_argument("photo", type=Path, help="a JPEG, PNG or WebP")
     search.add_argument("--source", help="the image source to search (default: the only one)")
@@ -141,30 +213,54 @@ def parser() -> argparse.ArgumentParser:
     search.add_argument("--json", action="store_true", help="print one JSON object")
 
     _ci_commands(
-        commands.add_parser(
+        _command(
+            commands,
             "ci",
-            help="what the retraining workflow does",
-            description="Retraining on merge: whether to, what came of it, and who is told (docs/retraining.md).",
-            epilog=CI_EXAMPLES,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            "what the retraining workflow does",
+            "Retraining on merge: whether to, what came of it, and who is told (docs/retraining.md).",
+            CI_EXAMPLES,
         )
     )
 
     _drift_arguments(
-        commands.add_parser(
+        _command(
+            commands,
             "drift",
-            help="whether incoming data and requests are still what the champion was trained on",
-            description="Compare new listings and served requests with what the champion was trained on.",
-            epilog=DRIFT_EXAMPLES,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            "whether incoming data and requests are still what the champion was trained on",
+            "Compare new listings and served requests with what the champion was trained on.",
+            DRIFT_EXAMPLES,
         )
     )
 
-    rollback = commands.add_parser("rollback", help="put the previous version back, in the registry and the server")
+    rollback = _command(
+        commands,
+        "rollback",
+        "put the previous version back, in the registry and the server",
+        examples=ROLLBACK_EXAMPLES,
+    )
     rollback.add_argument("--to", help="version to go back to (default: the one that the champion replaced)")
-    rollback.add_argument("--params", type=Path, default=PARAMS, help="its section `register` names models and alias")
+    rollback.add_argument(
+        "--params", type=Path, default=PARAMS, help=f"its section `register` names models and alias (default: {PARAMS})"
+    )
     _target_argument(rollback)
     return parser
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    summary: str,
+    description: str = "",
+    examples: str = "",
+) -> argparse.ArgumentParser:
+    """A command with the page of its --help: what it does in a line or two (by default the summary), and examples."""
+    return commands.add_parser(
+        name,
+        help=summary,
+        description=description or f"{summary[0].upper()}{summary[1:]}.",
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
 
 
 def _positive(text: str) -> int:
@@ -191,7 +287,9 @@ def _drift_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--alpha", type=_share, default=0.01, help="false-alarm rate of the report (default: 0.01)")
     parser.add_argument("--seed", type=_positive, default=1, help="of samples and permutations (default: 1)")
     parser.add_argument("--retrain", action="store_true", help="on drift, start the retraining workflow on GitHub")
-    parser.add_argument("--params", type=Path, default=PARAMS, help="its section `register` names model and alias")
+    parser.add_argument(
+        "--params", type=Path, default=PARAMS, help=f"its section `register` names model and alias (default: {PARAMS})"
+    )
     parser.add_argument("--out", type=Path, default=Path("out/drift"), help="folder to write (default: out/drift)")
 
 
@@ -212,24 +310,45 @@ def _positive_or_zero(text: str) -> int:
 def _layout_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, default=Path("data"), help="contract folder (default: data)")
     parser.add_argument("--policy", type=Path, default=Path("gate.yaml"), help="promotion policy (default: gate.yaml)")
-    parser.add_argument("--params", type=Path, default=PARAMS, help="parameters or a recipe")
-    parser.add_argument("--artifacts", type=Path, default=Path("artifacts"), help="one folder a stage in here")
+    parser.add_argument("--params", type=Path, default=PARAMS, help=f"parameters or a recipe (default: {PARAMS})")
+    parser.add_argument(
+        "--artifacts", type=Path, default=Path("artifacts"), help="one folder a stage in here (default: artifacts)"
+    )
 
 
 def _data_commands(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(dest="data_command", required=True, metavar="COMMAND")
-    check = commands.add_parser("check", help="list every problem of a contract folder; writes nothing")
-    check.add_argument("folder", type=Path)
-    demo = commands.add_parser("demo", help="render the demo marketplace")
-    demo.add_argument("--out", type=Path, default=Path("data"))
+    check = _command(
+        commands, "check", "list every problem of a contract folder; writes nothing", examples=CHECK_EXAMPLES
+    )
+    check.add_argument("folder", type=Path, help="with dataset.yaml, the tables and the photos: docs/data.md")
+    demo = _command(
+        commands,
+        "demo",
+        "render the demo marketplace",
+        "Render the demo marketplace: listings, searches and products, each from the seed (docs/world.md).",
+        DEMO_EXAMPLES,
+    )
+    demo.add_argument("--out", type=Path, default=Path("data"), help="folder to write (default: data)")
     demo.add_argument("--params", type=Path, help=f"its section `world` gives the defaults (default: {PARAMS}, if any)")
     for name, field in WorldParams.model_fields.items():
         kind = int if field.annotation is int else float
-        demo.add_argument(f"--{name.replace('_', '-')}", type=kind, help=f"default: {field.default}")
-    icons = commands.add_parser("import", help="make a contract folder from an openly licensed data set")
-    icons.add_argument("name", choices=["open-icons"])
-    icons.add_argument("--out", type=Path, required=True)
-    sets = commands.add_parser("sets", help="mine image sets from an engagement log into labels.parquet")
+        given = f"default: world.{name} of --params, without such a file {field.default}"
+        demo.add_argument(f"--{name.replace('_', '-')}", type=kind, help=given)
+    icons = _command(
+        commands,
+        "import",
+        "make a contract folder from an openly licensed data set",
+        examples="example:\n  shoplens data import open-icons --out icons    docs/open-icons.md says what that is\n",
+    )
+    icons.add_argument("name", choices=["open-icons"], help="the data set")
+    icons.add_argument("--out", type=Path, required=True, help="folder to write")
+    sets = _command(
+        commands,
+        "sets",
+        "mine image sets from an engagement log into labels.parquet",
+        examples=SETS_EXAMPLES,
+    )
     sets.add_argument("--engagement", type=Path, required=True, help="Parquet: docs/image-sets.md names its columns")
     sets.add_argument("--source", required=True, help="the rows' source, as in dataset.yaml")
     sets.add_argument("--task", required=True, help="the rows' task, as in dataset.yaml")
@@ -237,19 +356,36 @@ def _data_commands(parser: argparse.ArgumentParser) -> None:
     sets.add_argument("--min-interactions", type=_positive, required=True, help="of an image beside the query image")
     sets.add_argument("--min-images", type=_positive, required=True, help="of a set, with its query image")
     sets.add_argument("--out", type=Path, required=True, help="labels.parquet; keeps its rows of other sources")
-    commands.add_parser("get", help="fetch data/ as data.dvc pins it: dvc pull, or render the demo and compare")
+    _command(
+        commands,
+        "get",
+        "fetch data/ as data.dvc pins it: dvc pull, or render the demo and compare",
+        examples="example:\n  shoplens data get    in a checkout, before `dvc repro`\n",
+    )
 
 
 def _judge_commands(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(dest="judge_command", required=True, metavar="COMMAND")
-    make = commands.add_parser("make", help="draw queries; write questions, a page for workers, and the key to both")
-    make.add_argument("--artifacts", type=Path, default=Path("artifacts"), help="its evaluate-retrieval is read")
+    make = _command(
+        commands,
+        "make",
+        "draw queries; write questions, a page for workers, and the key to both",
+        examples=MAKE_EXAMPLES,
+    )
+    make.add_argument(
+        "--artifacts", type=Path, default=Path("artifacts"), help="its evaluate-retrieval is read (default: artifacts)"
+    )
     make.add_argument("--data", type=Path, default=Path("data"), help="contract folder, for the photos (default: data)")
     make.add_argument("--one", default="candidate", metavar="MODEL", help="default: candidate")
-    make.add_argument("--other", default="baseline", metavar="MODEL", help="to compare with (default: baseline)")
+    make.add_argument(
+        "--other",
+        default="baseline",
+        metavar="MODEL",
+        help="to compare with; a first version has no baseline, only a reference (default: baseline)",
+    )
     make.add_argument("--source", required=True, help="whose queries, as dataset.yaml names it")
     make.add_argument(
-        "--kind", choices=["binary", "float"], default="binary", help="search on codes (default) or floats"
+        "--kind", choices=["binary", "float"], default="binary", help="search on codes or on floats (default: binary)"
     )
     make.add_argument("--queries", type=_positive, default=100, metavar="N", help="how many (default: 100)")
     make.add_argument("--seed", type=_positive, default=1, help="of the sample and the order (default: 1)")
@@ -258,10 +394,14 @@ def _judge_commands(parser: argparse.ArgumentParser) -> None:
     )
     make.add_argument("--golden", type=Path, metavar="CSV", help="query, result, answer: questions with known answers")
     make.add_argument(
-        "--ask", default="Does the photo that was found suit the search?", help="what relevant means, as a question"
+        "--ask",
+        default="Does the photo that was found suit the search?",
+        help="what relevant means, as a question (default: %(default)r)",
     )
     make.add_argument("--out", type=Path, default=Path("out/judge"), help="folder to write (default: out/judge)")
-    score = commands.add_parser("score", help="majority of workers' answers, P@5 of both models, wins and losses")
+    score = _command(
+        commands, "score", "majority of workers' answers, P@5 of both models, wins and losses", examples=SCORE_EXAMPLES
+    )
     score.add_argument("--out", type=Path, default=Path("out/judge"), help="what make wrote (default: out/judge)")
     score.add_argument(
         "--answers", type=Path, nargs="+", required=True, metavar="CSV", help="worker, question, answer and maybe job"
@@ -270,18 +410,35 @@ def _judge_commands(parser: argparse.ArgumentParser) -> None:
 
 def _ci_commands(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(dest="ci_command", required=True, metavar="COMMAND")
-    plan = commands.add_parser("plan", help="decide whether to retrain; outputs retrain, reason and head")
+    plan = _command(
+        commands, "plan", "decide whether to retrain; outputs retrain, reason and head", examples=PLAN_EXAMPLES
+    )
     plan.add_argument("--event", choices=["push", "schedule", "manual"], required=True, help="manual: in any case")
     plan.add_argument("--base", default="", help="of a push: the commit before it; zeros for a new branch")
     plan.add_argument("--head", default="HEAD", help="the newest commit (default: HEAD)")
     plan.add_argument(
         "--last", type=Path, default=Path("retrained.json"), help="record of the last run (default: retrained.json)"
     )
-    finish = commands.add_parser("finish", help="put a run on record, output its decision; exit code 1 if refused")
-    lock = commands.add_parser("commit-lock", help="commit dvc.lock and the record on a branch at origin, and push")
+    finish = _command(
+        commands,
+        "finish",
+        "put a run on record, output its decision; exit code 1 if refused",
+        examples="example:\n  shoplens ci finish    after `dvc repro`\n",
+    )
+    lock = _command(
+        commands,
+        "commit-lock",
+        "commit dvc.lock and the record on a branch at origin, and push",
+        examples="example:\n  shoplens ci commit-lock --branch main    after `shoplens ci finish`\n",
+    )
     lock.add_argument("--branch", default="main", help="default: main")
     lock.add_argument("--attempts", type=_positive, default=5, help="while the branch moves (default: 5)")
-    comment = commands.add_parser("comment", help="create or update the comment about a run")
+    comment = _command(
+        commands,
+        "comment",
+        "create or update the comment about a run",
+        examples="example:\n  shoplens ci comment --commit HEAD    with GITHUB_REPOSITORY and GITHUB_TOKEN set\n",
+    )
     comment.add_argument("--commit", required=True, help="what was trained")
     comment.add_argument("--report", help="address of the report page")
     for reading in (finish, comment):

@@ -23,8 +23,8 @@ EXAMPLES = """examples:
 
 exit codes of run: 0 promoted; 1 refused, or a stage failed; 2 not started (arguments, files)
 exit codes of submit and follow: 0 promoted, or started without --wait; 1 refused, or a task failed; 2 not started;
-  3 not followed to its end (no connection, an expired token, --timeout); 130 interrupted. After 3 and 130 the run
-  goes on.
+  3 not followed to its end (no connection, an expired token, --timeout); 130 interrupted. After 3 and 130 a run
+  that was started goes on.
 """
 SUBMIT = f"""What was submitted before is not started twice: the same commit, data, graph and arguments are one run,
 which is found and followed, unless it broke off. A refused one counts as a result. The graph is uploaded once, as a
@@ -34,7 +34,7 @@ The token is that of --token-file, else of ${TOKEN}, else of the file ${TOKEN_PA
 {VOLUME}, else none. Files are read again for every request.
 
 The server's API has no reasons: those of a refusal or failure are read from the log of the task, if the cluster still
-has it; if not, the run's page is named.
+has it; if not, the run's page is named. --summary has the gate's numbers too, from the log of task Gate.
 """
 
 
@@ -48,12 +48,26 @@ def _seconds(text: str) -> float:
 def parser(root: Path) -> argparse.ArgumentParser:
     """The parser; `root` is the folder whose params.yaml, gate.yaml and cluster.yaml are taken by default."""
     raw = argparse.RawDescriptionHelpFormatter
-    found = argparse.ArgumentParser(description="The Kubeflow pipeline.", epilog=EXAMPLES, formatter_class=raw)
+    found = argparse.ArgumentParser(
+        description="Compile the Kubeflow pipeline, run it on this machine or on a cluster.",
+        epilog=EXAMPLES,
+        formatter_class=raw,
+    )
     graph = argparse.ArgumentParser(add_help=False)
-    graph.add_argument("--params", type=Path, default=root / "params.yaml", help="parameters or a recipe")
-    graph.add_argument("--policy", type=Path, default=root / "gate.yaml", help="promotion policy")
+    beside = "(default: %s beside pipeline.py)"
+    graph.add_argument(
+        "--params", type=Path, default=root / "params.yaml", help=f"parameters or a recipe {beside % 'params.yaml'}"
+    )
+    graph.add_argument(
+        "--policy", type=Path, default=root / "gate.yaml", help=f"promotion policy {beside % 'gate.yaml'}"
+    )
     image = argparse.ArgumentParser(add_help=False)
-    image.add_argument("--cluster", type=Path, default=root / "cluster.yaml", help="what tasks ask the cluster for")
+    image.add_argument(
+        "--cluster",
+        type=Path,
+        default=root / "cluster.yaml",
+        help=f"what tasks ask the cluster for {beside % 'cluster.yaml'}",
+    )
     image.add_argument("--image", help="of all tasks, by digest (default: as in cluster.yaml)")
     cluster = argparse.ArgumentParser(add_help=False)
     cluster.add_argument(
@@ -64,15 +78,35 @@ def parser(root: Path) -> argparse.ArgumentParser:
     cluster.add_argument("--namespace", help="the namespace to work in, on a server for several users")
     cluster.add_argument("--token-file", type=Path, help="file with a bearer token")
     cluster.add_argument("--ca", type=Path, help="certificates (PEM) to trust instead of the public ones")
-    cluster.add_argument("--poll", type=_seconds, default=10.0, metavar="SECONDS", help="between questions; default 10")
     cluster.add_argument(
-        "--timeout", type=_seconds, default=172_800.0, metavar="SECONDS", help="to follow at most; default two days"
+        "--poll", type=_seconds, default=10.0, metavar="SECONDS", help="between questions (default: 10)"
+    )
+    cluster.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=172_800.0,
+        metavar="SECONDS",
+        help="to follow at most (default: 172800, two days)",
     )
     cluster.add_argument("--summary", type=Path, metavar="FILE", help="write what came of the run as JSON")
     commands = found.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    compiling = commands.add_parser("compile", parents=[graph, image], help="write the pipeline for a cluster")
+    compiling = commands.add_parser(
+        "compile",
+        parents=[graph, image],
+        help="write the pipeline for a cluster",
+        description="Write the pipeline for a cluster, to upload in the Kubeflow UI.",
+        epilog=EXAMPLES,
+        formatter_class=raw,
+    )
     compiling.add_argument("--out", type=Path, default=Path("pipeline.yaml"), help="default: pipeline.yaml")
-    running = commands.add_parser("run", parents=[graph], help="run the pipeline on this machine")
+    running = commands.add_parser(
+        "run",
+        parents=[graph],
+        help="run the pipeline on this machine",
+        description="Run the pipeline on this machine, and print what came of it.",
+        epilog=EXAMPLES,
+        formatter_class=raw,
+    )
     running.add_argument("--data", type=Path, required=True, help="contract folder, used in place")
     running.add_argument(
         "--out", type=Path, required=True, help="folder to write: artifacts/ (a link a stage), run.log, kubeflow/"
