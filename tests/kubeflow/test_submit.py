@@ -16,10 +16,13 @@ import pytest
 import yaml
 from kfp import dsl
 
-from shoplens.kubeflow import client, command, submission
+from shoplens.kubeflow import client, command, follow, submission
 from shoplens.kubeflow.command import compiled
 from shoplens.kubeflow.follow import pause_s
+from shoplens.kubeflow.gate_line import line_of
 from shoplens.kubeflow.server import TOKEN, TOKEN_PATH, connect
+from shoplens.report.judged import Judged, JudgedMetric
+from shoplens.report.numbers import Estimate
 from tests.kubeflow.fake_kfp import Event, FakeKfp, fake_kfp
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +43,11 @@ component = dsl.component(packages_to_install=[], install_kfp_package=False, bas
 @component
 def train(source: str, revision: str, params: str, gpus: int, share: float, careful: bool) -> bool:
     return bool(source and revision and params and gpus and share and careful)
+
+
+@component
+def gate() -> bool:
+    return True
 
 
 @component
@@ -80,6 +88,16 @@ def toy(
 def other(source: str, revision: str) -> None:
     train(source=source, revision=revision, params="", gpus=0, share=0.0, careful=True)
     deploy()
+
+
+@dsl.pipeline(name="shoplens")
+def gated(source: str, revision: str) -> None:
+    trained = train(source=source, revision=revision, params="", gpus=0, share=0.0, careful=True)
+    decided = gate().after(trained).set_display_name("Gate").set_retry(1)
+    with dsl.If(decided.output == True):  # noqa: E712
+        deploy()
+    with dsl.Else():
+        refuse()
 
 
 @dsl.pipeline(name="shoplens")
@@ -219,6 +237,76 @@ def test_reasons_that_the_cluster_no_longer_has_are_looked_up_in_the_ui(shell: S
     assert f"the reasons are in the logs and artifacts of its tasks: {shell.fake.url}/#/runs/details/run-0" in done.out
 
 
+def judged(promote: bool, name: str = "stars/rps") -> Judged:
+    metric = JudgedMetric(name=name, better="lower", candidate=Estimate(0.1, 0.05, 0.15, 420), other=Estimate(0.2))
+    return Judged(promote=promote, baseline="3", passed=2, short=0 if promote else 1, metrics=(metric,))
+
+
+def log_of(line: str) -> str:
+    """What a pod of task gate prints."""
+    head = "I1102 09:00:01.000001 1 launcher_v2.go:142] starting\nPROMOTE: every rule passed\n  ok stars: better\n"
+    return f"{head}{line}\nI1102 09:00:02.000001 1 launcher_v2.go:193] publish success.\n"
+
+
+def told_of_gate(shell: Shell, *words: object) -> dict[str, Any]:
+    """The summary of a run of the graph with a gate."""
+    shell.graph = lambda *_: gated
+    file = shell.root / "summary.json"
+    done = shell.submit("--wait", "--summary", file, *words)
+    found: dict[str, Any] = json.loads(file.read_text())
+    assert done.code == (0 if found["decision"] == "promoted" else 1)
+    return found
+
+
+@pytest.mark.parametrize("promote", [True, False])
+def test_the_gates_numbers_are_in_the_summary(shell: Shell, promote: bool) -> None:
+    found = judged(promote, "<b>a|b</b>\n# c")
+    shell.fake.endings = ["promoted" if promote else "refused"]
+    shell.fake.logs = {"gate": log_of(line_of(found)), "refuse": TRACEBACK}
+    told = told_of_gate(shell)
+    assert told["decision"] == shell.fake.endings[0] and len(told["reasons"]) == (0 if promote else 2)
+    assert (told["judged"], told["no_metrics"]) == (found.model_dump(mode="json"), "")
+
+
+def test_a_yes_that_failed_later_has_its_numbers_too(shell: Shell) -> None:
+    shell.fake.endings, shell.fake.logs = ["failed"], {"gate": log_of(line_of(judged(True))), "train": "no memory"}
+    told = told_of_gate(shell)
+    assert (told["decision"], told["judged"]["passed"], told["failures"][0]["message"]) == ("failed", 2, "no memory")
+
+
+@pytest.mark.parametrize(
+    ("log", "why"),
+    [
+        (None, "the server gave none: the pod is gone, or logs may not be read here"),
+        ("PROMOTE: every rule passed\n", "it has no line with the numbers, as if an earlier image had run"),
+        (log_of(line_of(judged(True))[:90]), "its line with the numbers is cut off or mixed with other lines"),
+        (log_of(line_of(judged(True)) + "\n" + line_of(judged(True, "x"))), "several lines with numbers that differ"),
+        (log_of(line_of(judged(False))), "it has a no, and the run ended otherwise"),
+    ],
+)
+def test_numbers_that_cannot_be_read_are_left_out_with_the_reason(shell: Shell, log: str | None, why: str) -> None:
+    shell.fake.logs = {"gate": log}
+    told = told_of_gate(shell)
+    assert (told["decision"], told["judged"]) == ("promoted", None)
+    assert told["no_metrics"].startswith("log of task Gate: ") and why in told["no_metrics"]
+
+
+@pytest.mark.parametrize("answer", [403, 500, None, b'{"shoplens-gate":'])
+def test_a_log_that_may_not_be_read_or_breaks_off_ends_nothing(shell: Shell, answer: Any) -> None:
+    shell.fake.events = [Event("GET /apis/v1alpha1/.*log", answer, times=99)]
+    told = told_of_gate(shell)
+    assert (told["decision"], told["judged"]) == ("promoted", None)
+    assert "the server gave none" in told["no_metrics"]
+
+
+def test_a_run_that_never_came_to_its_gate_has_no_numbers_and_needs_none(shell: Shell) -> None:
+    shell.fake.endings = ["failed"]
+    file = shell.root / "summary.json"
+    assert shell.submit("--wait", "--summary", file).code == 1
+    told = json.loads(file.read_text())
+    assert (told["judged"], told["no_metrics"]) == (None, "")
+
+
 def test_a_log_that_breaks_off_is_no_reason(shell: Shell) -> None:
     shell.fake.endings, shell.fake.log = ["failed"], "CUDA out of memory"
     shell.fake.events = [Event("GET /apis/v1alpha1/.*log", b"CUDA out of")]
@@ -270,6 +358,27 @@ def test_a_lost_connection_is_waited_out(shell: Shell) -> None:
     assert done.err.count("does not answer") == 1 and done.err.count("connected again") == 1
     assert done.err.count("Train: running") == 1
     assert shell.fake.count("POST /apis/v2beta1/runs$") == 1
+
+
+def test_a_server_that_never_answers_is_given_up_soon(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follow, "REACH_S", 0.05)
+    summary = tmp_path / "summary.json"
+    words = ("--run", "run-0", "--poll", 0.01, "--summary", summary)
+    done = shell("follow", "--host", "http://127.0.0.1:9", *words)
+    assert done.code == 3
+    assert done.err.startswith("http://127.0.0.1:9 does not answer (Failed to establish a new connection: ")
+    assert "http://127.0.0.1:9 has not answered once in 0.05 s: is --host right, and the server up?" in done.err
+    assert "goes on" not in done.err and "follow it" not in done.err
+    assert json.loads(summary.read_text())["decision"] == "open"
+
+    # One that said anything, were it only that it is busy, is waited for.
+    shell.submit()
+    asked = "GET /apis/v2beta1/runs/run-0"
+    shell.fake.events = [Event(asked, 503), Event(asked, lambda: None), Event(asked, None, times=3)]
+    done = shell("follow", "--host", shell.fake.url, *words)
+    assert done.code == 0 and "the run goes on, trying to reach it again" in done.err
 
 
 def test_pauses_grow_up_to_a_minute_however_long_the_server_is_away() -> None:

@@ -21,6 +21,7 @@ from typing import Any, TextIO
 
 from shoplens.errors import ShoplensError
 from shoplens.files import locked
+from shoplens.kubeflow.gate_line import MARK
 from shoplens.kubeflow.last_words import last_words
 from shoplens.stages import STAGES
 
@@ -114,7 +115,7 @@ def _link_stages(links: Path, runs: set[Path]) -> None:
 class _Log(TextIOBase):
     """Writes everything to the log file, and to the terminal what a person wants to see: each task and its own lines.
 
-    kfp prints each task's inputs and outputs as pages of JSON; they stay in the file.
+    kfp prints each task's inputs and outputs as pages of JSON; they and the gate's line stay in the file.
     """
 
     def __init__(self, terminal: TextIO, file: TextIO) -> None:
@@ -147,7 +148,7 @@ class _Log(TextIOBase):
                 self._in_json = True
             elif self._in_json:
                 self._in_json = own != "}"
-            elif own.strip() and not own.startswith("[KFP Executor "):
+            elif own.strip() and not own.startswith(("[KFP Executor ", MARK)):
                 self._print(INDENT + own)
 
     def _print(self, line: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -204,4 +205,5 @@ def _said(error: Any) -> str:
 
 def _words(reason: object) -> str:
     """The last part of urllib3's message: what happened, without the objects it happened to."""
-    return str(reason).rpartition(">: ")[2].strip("()'\" ") or type(reason).__name__
+    words = re.split(r"[>)]: ", str(reason))[-1]
+    return (words.strip("()'\" ") if words.startswith("(") else words) or type(reason).__name__
