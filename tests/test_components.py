@@ -16,6 +16,7 @@ from shoplens.artifacts import write_artifact
 from shoplens.errors import ShoplensError
 from shoplens.files import canonical_json, write_json
 from shoplens.kubeflow.component import section_text
+from shoplens.kubeflow.gate_line import read_line
 from shoplens.kubeflow.settings import Division
 from shoplens.params import Params, read_params
 from shoplens.stages import BY_NAME, STAGES, Stage
@@ -65,13 +66,19 @@ class Calls:
     shown: list[dict[str, Any]]
 
 
+def write_judged(out: Path, decision: dict[str, Any]) -> None:
+    """What component gate reads after its stage: decision, and beside `given` which model it was compared with."""
+    write_json(out / "decision.json", decision)
+    write_json(out.parent / "in/champion/champion.json", {"version": "3"})
+
+
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     made = Calls([], [])
 
     def run_stage(*arguments: Any) -> None:
         made.stages.append(arguments)
-        write_json(arguments[2] / "decision.json", {"promote": True})
+        write_judged(arguments[2], {"promote": True, "rules": []})
 
     monkeypatch.setattr(shoplens.kubeflow.component, "run_stage", run_stage)
     monkeypatch.setattr(shoplens.kubeflow.component, "show", lambda _, arguments: made.shown.append(arguments))
@@ -105,14 +112,15 @@ def test_a_component_runs_its_stage_on_its_inputs_and_shows_it(stage: Stage, tmp
 
 
 @pytest.mark.parametrize("verdict", [True, False])
-def test_the_gate_component_returns_the_verdict_as_a_boolean(
-    verdict: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_gate_component_returns_the_verdict_as_a_boolean_and_prints_it_for_followers(
+    verdict: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     decision = {"promote": verdict, "reasons": ["it's fine"], "rules": []}
-    monkeypatch.setattr(
-        shoplens.kubeflow.component, "run_stage", lambda *_: write_json(tmp_path / "out/decision.json", decision)
-    )
+    monkeypatch.setattr(shoplens.kubeflow.component, "run_stage", lambda *_: write_judged(tmp_path / "out", decision))
     assert function("gate")(**given(BY_NAME["gate"], tmp_path)) == (verdict,)
+    [line] = capsys.readouterr().out.splitlines()
+    judged = read_line(line)
+    assert (judged.promote, judged.baseline) == (verdict, "3")
 
 
 def test_wrong_parameters_are_named_with_their_stage(tmp_path: Path) -> None:

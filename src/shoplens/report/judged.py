@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from shoplens.files import read_json
-from shoplens.report.numbers import Estimate
-from shoplens.report.verdict import REFUSING, estimate
+from shoplens.report.numbers import Estimate, finite
+from shoplens.report.verdict import REFUSING
 from shoplens.strict import StrictModel
 
 
@@ -74,5 +74,13 @@ def read_judged(gate: Path, inputs: Mapping[str, Path]) -> Judged:
 
 
 def _metric(name: str, entry: Mapping[str, Any], other: str) -> JudgedMetric:
-    candidate, beside = (estimate(entry[model]) if entry.get(model) else None for model in ("candidate", other))
+    candidate, beside = (_estimate(entry.get(model)) for model in ("candidate", other))
     return JudgedMetric(name=name, better=entry["direction"], candidate=candidate, other=beside)
+
+
+def _estimate(entry: Mapping[str, Any] | None) -> Estimate | None:
+    """A scalar may have no interval and no count."""
+    if entry is None:
+        return None
+    value, low, high = (finite(entry.get(key)) for key in ("value", "low", "high"))
+    return Estimate(value, low, high, entry.get("n"))
