@@ -137,9 +137,7 @@ def _required(rule: Mapping[str, Any], direction: str | None) -> str:
         return ABSENT
     if rule["against"] is None:
         return f"at {'most' if direction == 'lower' else 'least'} {number(threshold)}"
-    if threshold < 0:
-        return f"worse by less than {number(-threshold)}"
-    return f"better by at least {number(threshold)}"
+    return f"gain at least {number(threshold)}"
 
 
 def metric_row(metric: str, block: Mapping[str, Any]) -> MetricRow:
