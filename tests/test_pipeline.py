@@ -502,8 +502,9 @@ def test_secrets_are_named_and_never_given(spec: Spec, pods: Spec, compiled: Pat
     assert secret["secretName"] == "git"
     assert secret["keyToEnv"] == [{"secretKey": "token", "envVar": "TOKEN"}]
     for name, executor in spec["deploymentSpec"]["executors"].items():
-        plain = {variable["name"] for variable in executor["container"].get("env", [])}
-        assert plain == {"MLFLOW_TRACKING_URI"}, name
+        plain = {variable["name"]: variable["value"] for variable in executor["container"].get("env", [])}
+        accelerator = {"SHOPLENS_ACCELERATOR": "example.com/gpu"} if name == "exec-train" else {}  # for its TrainJob
+        assert plain == {"MLFLOW_TRACKING_URI": "http://mlflow:5000", **accelerator}, name
     assert "sesame" not in compiled.read_text()  # of the environment that it was compiled in
 
 

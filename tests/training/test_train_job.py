@@ -154,6 +154,14 @@ def test_a_job_asks_for_nodes_gpus_image_and_what_its_own_pod_has(cluster: Clust
     assert (pod["nodeSelector"], pod["tolerations"]) == ({"gpu": "H200"}, [TOLERATION])
 
 
+def test_the_nodes_ask_for_the_accelerator_that_cluster_yaml_names(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOPLENS_ACCELERATOR", "example.com/gpu")
+    trainer = submitted(cluster)["spec"]["trainer"]
+    assert trainer["resourcesPerNode"]["limits"] == {"cpu": "8", "memory": "32Gi", "example.com/gpu": "8"}
+
+
 def test_without_gpus_a_node_trains_in_one_process(cluster: Cluster) -> None:
     trainer = submitted(cluster, gpus=0)["spec"]["trainer"]
     assert "nvidia.com/gpu" not in trainer["resourcesPerNode"]["limits"]
@@ -324,6 +332,30 @@ def test_what_the_cluster_refuses_is_said(cluster: Cluster) -> None:
     cluster.fake.refusal = "exceeded quota: gpus"
     with pytest.raises(ShoplensError, match=r"Failed to create TrainJob: team/shoplens-train-.*exceeded quota: gpus"):
         cluster.train()
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [
+        (403, "must be allowed to get trainjobs of trainer.kubeflow.org and to list pods (manifests/base/access)"),
+        (500, "run the stage again when the cluster is well"),
+    ],
+)
+def test_a_cluster_that_does_not_tell_whether_there_is_a_job_is_said(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, code: int, remedy: str
+) -> None:
+    answer = cluster.fake.answer
+    monkeypatch.setattr(
+        cluster.fake,
+        "answer",
+        lambda method, url, body: (code, "not told") if "/trainjobs/" in url else answer(method, url, body),
+    )
+    with pytest.raises(ShoplensError) as refused:
+        cluster.train()
+    said = str(refused.value)
+    assert said.startswith("whether there is a TrainJob shoplens-train-") and said.endswith(remedy)
+    assert "in namespace team" in said and f"({code} " in said and "not told" in said
+    assert cluster.fake.jobs == {}
 
 
 def test_an_api_that_is_away_for_a_moment_does_not_end_the_training(

@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 from shoplens.errors import ShoplensError
 from shoplens.stages import BY_NAME
 from shoplens.strict import StrictModel, read_yaml
+from shoplens.training.train_job import ACCELERATOR
 
 OWN_TASKS = ("check-params", "locate", "divide", "parts", "fetch", "embed-shard", "ranking-shard", "refuse", "finish")
 """Tasks of the graph that are no stages."""
@@ -173,6 +174,8 @@ def ask(task: Any, name: str, cluster: Cluster, gpus: Any = None) -> None:
     elif needs.gpus:
         task.set_accelerator_type(cluster.accelerator).set_accelerator_limit(needs.gpus)
     kubernetes.set_timeout(task, seconds(needs.timeout))
+    if name == "train":
+        task.set_env_variable(ACCELERATOR, cluster.accelerator)  # for the TrainJob of several nodes that it may start
     for key, value in sorted(needs.env.items()):
         task.set_env_variable(key, value)
     for variable, reference in sorted(needs.secrets.items()):

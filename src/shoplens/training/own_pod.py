@@ -50,7 +50,7 @@ def read_own_pod(core: Any, namespace: str, home: Path) -> OwnPod:
         home: a folder that must be on a volume which many pods can write to.
 
     Raises:
-        ShoplensError: if it is not, or there is no such pod, or its service account may not ask.
+        ShoplensError: if it is not, or there is no such pod, its service account may not ask, or the cluster fails.
     """
     from kubernetes.client import ApiClient  # type: ignore[import-untyped]
 
@@ -113,4 +113,7 @@ def _asked(read: Any, kind: str, name: str, namespace: str) -> Any:
             raise ShoplensError(
                 f"there is no {kind} {name} in namespace {namespace}: several nodes are started from inside a pod only"
             ) from None
-        raise
+        raise ShoplensError(
+            f"{kind} {name} of namespace {namespace} could not be read ({error.status} {error.reason}): run the stage "
+            "again when the cluster is well"
+        ) from None

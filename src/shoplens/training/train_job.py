@@ -29,6 +29,8 @@ from shoplens.training.torchrun import LAUNCHER, arguments, collect, lay_out, pl
 
 RUNTIME = "shoplens-torch"
 """The TrainingRuntime: what Trainer's pods have besides what is patched here (docs/training.md)."""
+ACCELERATOR = "SHOPLENS_ACCELERATOR"
+"""Variable with the resource that stands for a GPU, as cluster.yaml names it; without it NVIDIA's."""
 PASSED_ON = ("NCCL_", "GLOO_", "OMP_", "TORCH_", "HF_HOME", "HF_HUB_OFFLINE")
 """Variables that decide how processes talk, compute and download, by how they begin; HF_TOKEN is a secret."""
 
@@ -103,8 +105,13 @@ def _bring(inputs: Mapping[str, Path], folder: Path, pod: OwnPod) -> None:
 
 
 def _running_or_new(client: Any, key: str, folder: Path, start: Callable[[str], None]) -> str:
-    """The name of the job with this key that runs or has left its result in the folder, or else of a new one."""
+    """The name of the job with this key that runs or has left its result in the folder, or else of a new one.
+
+    Raises:
+        ShoplensError: if the cluster does not say whether there is one.
+    """
     from kubernetes.client import ApiException  # type: ignore[import-untyped]
+    from urllib3.exceptions import HTTPError
 
     attempt = 0
     while True:
@@ -112,9 +119,11 @@ def _running_or_new(client: Any, key: str, folder: Path, start: Callable[[str], 
         name = f"shoplens-train-{key}-{attempt}"
         try:
             ended = look(client, name).ended
+        except HTTPError as error:
+            raise ShoplensError(f"the cluster does not answer whether there is a TrainJob {name}: {error}") from None
         except ApiException as error:
             if error.status != 404:
-                raise
+                raise ShoplensError(_not_told(client, name, error)) from None
             start(name)
             say(f"TrainJob {name} is started")
             return name
@@ -123,14 +132,28 @@ def _running_or_new(client: Any, key: str, folder: Path, start: Callable[[str], 
             return name
 
 
+def _not_told(client: Any, name: str, error: Any) -> str:
+    remedy = (
+        "its service account must be allowed to get trainjobs of trainer.kubeflow.org and to list pods "
+        "(manifests/base/access)"
+        if error.status in (401, 403)
+        else "run the stage again when the cluster is well"
+    )
+    return (
+        f"whether there is a TrainJob {name} in namespace {client.backend.namespace} could not be read "
+        f"({error.status} {error.reason}: {str(error.body).strip()}): {remedy}"
+    )
+
+
 def _start(client: Any, name: str, folder: Path, pod: OwnPod, nodes: int, gpus: int, image: str) -> None:
     from kubeflow.trainer import CustomTrainerContainer, options
 
+    accelerator = os.environ.get(ACCELERATOR, "nvidia.com/gpu")
     variables = {key: value for key, value in os.environ.items() if key.startswith(PASSED_ON)}
     trainer = CustomTrainerContainer(
         image=image,
         num_nodes=nodes,
-        resources_per_node={**pod.resources, **({"gpu": str(gpus)} if gpus else {})} or None,
+        resources_per_node={**pod.resources, **({accelerator: str(gpus)} if gpus else {})} or None,
         env={"SHOPLENS_HOME": str(home()), **variables},
     )
     spec = options.PodSpecPatch(
