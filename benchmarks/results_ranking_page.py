@@ -15,7 +15,8 @@ from benchmarks.runs import SEARCH_RULES, git, rules_history
 from benchmarks.timing import machine
 from shoplens.artifacts import read_artifact
 from shoplens.evaluation.outcomes import Outcomes, read_outcomes
-from shoplens.evaluation.ranking_tables import lift_interval, wilcoxon_p
+from shoplens.evaluation.ranking_tables import wilcoxon_p
+from shoplens.evaluation.statistics import lift_interval
 from shoplens.files import read_json, write_text
 from shoplens.params import Params
 

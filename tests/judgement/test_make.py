@@ -255,7 +255,7 @@ def test_golden_rows_that_are_wrong_are_named(tmp_path: Path, run: Run, row: str
 
 def test_a_golden_box_without_a_pixel_is_refused(tmp_path: Path, run: Run) -> None:
     golden = write_lines(tmp_path / "golden.csv", "query,result,answer", '"shop/q5#0,0,0.001,1",shop/c2,no')
-    assert "images/q5.png has 40 x 20 pixels, and box (0.0, 0.0, 0.001, 1.0) holds none" in refused(
+    assert "images/q5.png: the box (0, 0, 0.001, 1) has no pixel of 40x20, or leaves them: enlarge it" in refused(
         tmp_path, run, golden=golden
     )
 

@@ -5,6 +5,7 @@ and resizes exactly as training does (PIL's bilinear filter antialiases, others'
 """
 
 import io
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -43,6 +44,23 @@ def decode(content: bytes) -> Image.Image:
     return upright.convert("RGB")
 
 
+def cut(image: Image.Image, box: Sequence[float]) -> Image.Image:
+    """A crop, its edges rounded to whole pixels.
+
+    Args:
+        image: upright.
+        box: x0, y0, x1, y1 as fractions of the image from its top left.
+
+    Raises:
+        BadPhoto: if the box has no pixel, or leaves the image.
+    """
+    x0, y0, x1, y1 = (round(part * side) for part, side in zip(box, (*image.size, *image.size), strict=True))
+    if not (0 <= x0 < x1 <= image.width and 0 <= y0 < y1 <= image.height):
+        said = ", ".join(f"{part:g}" for part in box)
+        raise BadPhoto(f"the box ({said}) has no pixel of {image.width}x{image.height}, or leaves them")
+    return image.crop((x0, y0, x1, y1))
+
+
 def to_pixels(
     content: bytes, size: int, short_side: int | None = None, box: tuple[float, float, float, float] | None = None
 ) -> np.ndarray:
@@ -63,11 +81,7 @@ def to_pixels(
     """
     image = decode(content)
     if box is not None:
-        corners = [round(part * side) for part, side in zip(box, (*image.size, *image.size), strict=True)]
-        if not (0 <= corners[0] < corners[2] <= image.width and 0 <= corners[1] < corners[3] <= image.height):
-            said = ", ".join(f"{part:g}" for part in box)
-            raise BadPhoto(f"the box ({said}) has no pixel of {image.width}x{image.height}, or leaves them")
-        image = image.crop((corners[0], corners[1], corners[2], corners[3]))
+        image = cut(image, box)
     if short_side is not None:
         scale = short_side / min(image.size)
         image = image.resize(

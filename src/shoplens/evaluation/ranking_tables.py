@@ -14,7 +14,7 @@ from scipy.stats import wilcoxon
 from shoplens.evaluation.outcomes import Model, outcome_rows
 from shoplens.evaluation.ranking_log import HeldOut, Log
 from shoplens.evaluation.ranking_scores import DEPTH, RunScores, chance_ndcg, shown_ndcg
-from shoplens.evaluation.statistics import Floats
+from shoplens.evaluation.statistics import Floats, lift_interval
 from shoplens.ranking.judgements import TEST, TRAIN, VALIDATION
 from shoplens.ranking.modalities import MODALITIES, TEXT, Run, runs_by_modality
 from shoplens.ranking.rankers import Rankers
@@ -22,7 +22,6 @@ from shoplens.ranking.retrieval import candidates
 from shoplens.ranking.sessions import judged, sessions_of
 
 PARTS = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
-_DRAWS_AT_ONCE = 1 << 20
 
 
 def outcomes_of(log: Log, scores: Mapping[Run, RunScores], chosen: Mapping[Model, Sequence[Run]]) -> list[pa.Table]:
@@ -168,36 +167,6 @@ def sessions_table(log: Log, scores: Mapping[Run, RunScores]) -> pa.Table:
         )
         for run, found in scores.items()
     )
-
-
-def lift_interval(
-    values: Floats, text: Floats, *, resamples: int, seed: int, alpha: float = 0.05
-) -> tuple[float, float, float]:
-    """Relative lift of the mean over queries, in percent, with its percentile bootstrap bounds (queries are drawn).
-
-    Args:
-        values: (n,) nDCG of each query.
-        text: (n,) the same under text alone.
-        resamples: bootstrap samples.
-        seed: of the draws.
-        alpha: two-sided error probability.
-
-    Returns:
-        Lift, low, high; NaN where undefined (no query; bounds of a single one; values that are not finite).
-    """
-    if not len(values) or not np.isfinite(values).all():
-        return np.nan, np.nan, np.nan
-    lift = 100 * (values.mean() / text.mean() - 1)
-    if len(values) == 1:
-        return float(lift), np.nan, np.nan
-    generator = np.random.default_rng(seed)
-    lifts = np.empty(resamples)
-    step = max(1, _DRAWS_AT_ONCE // len(values))
-    for start in range(0, resamples, step):
-        drawn = generator.integers(0, len(values), (min(step, resamples - start), len(values)))
-        lifts[start : start + len(drawn)] = 100 * (values[drawn].mean(axis=1) / text[drawn].mean(axis=1) - 1)
-    low, high = np.quantile(lifts, [alpha / 2, 1 - alpha / 2])
-    return float(lift), float(low), float(high)
 
 
 def wilcoxon_p(values: Floats, text: Floats) -> float:

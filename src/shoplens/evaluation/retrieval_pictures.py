@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from shoplens.contract.pixels import decode
+from shoplens.contract.pixels import cut, decode
 from shoplens.contract.store import PhotoStore
 from shoplens.data.examples import Crops
 from shoplens.evaluation.outcomes import Model
@@ -100,8 +100,7 @@ def _tile(
     photo = decode(store.read(crops.paths[row]))
     box = crops.boxes[row]
     if not np.isnan(box[0]):
-        x0, y0, x1, y1 = np.round(box * np.tile(photo.size, 2)).astype(int).tolist()
-        photo = photo.crop((x0, y0, x1, y1))
+        photo = cut(photo, box.tolist())
     inner = side - 2 * width
     scale = inner / max(photo.size)
     photo = photo.resize(

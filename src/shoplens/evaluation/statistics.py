@@ -115,6 +115,36 @@ def paired_interval(
     return mean_interval(first - second, alpha=alpha, resamples=resamples, seed=seed, tails=tails)
 
 
+def lift_interval(
+    values: Floats, other: Floats, *, resamples: int, seed: int, alpha: float = 0.05
+) -> tuple[float, float, float]:
+    """Relative lift of the mean over units, in percent, with its percentile bootstrap bounds (units are drawn).
+
+    Args:
+        values: (n,) a metric of each unit.
+        other: (n,) the same of what it is compared with.
+        resamples: bootstrap samples.
+        seed: of the draws.
+        alpha: two-sided error probability.
+
+    Returns:
+        Lift, low, high; NaN where undefined (no unit; bounds of a single one; values that are not finite).
+    """
+    if not len(values) or not np.isfinite(values).all():
+        return np.nan, np.nan, np.nan
+    lift = 100 * (values.mean() / other.mean() - 1)
+    if len(values) == 1:
+        return float(lift), np.nan, np.nan
+    generator = np.random.default_rng(seed)
+    lifts = np.empty(resamples)
+    step = max(1, _DRAWS_AT_ONCE // len(values))
+    for start in range(0, resamples, step):
+        drawn = generator.integers(0, len(values), (min(step, resamples - start), len(values)))
+        lifts[start : start + len(drawn)] = 100 * (values[drawn].mean(axis=1) / other[drawn].mean(axis=1) - 1)
+    low, high = np.quantile(lifts, [alpha / 2, 1 - alpha / 2])
+    return float(lift), float(low), float(high)
+
+
 def units_to_decide(values: Floats, threshold: float, *, alpha: float) -> int | None:
     """How many units would put the mean's one-sided bound on one side of `threshold`, at the observed mean and spread.
 

@@ -11,8 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from shoplens.evaluation.ranking_tables import lift_interval
-from shoplens.evaluation.statistics import Floats, Interval, mean_interval, paired_interval
+from shoplens.evaluation.statistics import Floats, Interval, lift_interval, mean_interval, paired_interval
 from shoplens.judgement.answers import Ints
 from shoplens.judgement.results import RESULTS
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from shoplens.contract.pixels import decode
+from shoplens.contract.pixels import BadPhoto, cut, decode
 from shoplens.contract.store import PhotoStore
 from shoplens.data.photos import map_photos
 from shoplens.errors import ShoplensError
@@ -72,11 +72,11 @@ def photos_of(data: Path, pairs: Sequence[Pair], paths: Mapping[str, str]) -> di
 
 
 def _jpeg(path: str, image: Image.Image, box: Box | None) -> bytes:
-    """A photo or its crop, edges rounded to whole pixels, no side longer than SIDE."""
-    edges = [round(x * side) for x, side in zip(box or (0, 0, 1, 1), image.size * 2, strict=True)]
-    if edges[2] <= edges[0] or edges[3] <= edges[1]:
-        raise ShoplensError(f"{path} has {image.width} x {image.height} pixels, and box {box} holds none: enlarge it")
-    image = image.crop((edges[0], edges[1], edges[2], edges[3]))
+    """A photo or its crop, no side longer than SIDE."""
+    try:
+        image = cut(image, box or (0, 0, 1, 1))
+    except BadPhoto as error:
+        raise ShoplensError(f"{path}: {error}: enlarge it") from None
     image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=QUALITY)

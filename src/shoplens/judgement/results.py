@@ -102,7 +102,9 @@ def read_results(
         if model not in known:
             others = [name for name in known if name not in models]
             remedy = (
-                f"name another one: --{'one' if model == models[0] else 'other'} {others[-1]}" if others else "run stage evaluate-retrieval again"
+                f"name another one: --{'one' if model == models[0] else 'other'} {others[-1]}"
+                if others
+                else "run stage evaluate-retrieval again"
             )
             why = ": a first version has none to be compared with" if model == "baseline" else ""
             raise ShoplensError(
