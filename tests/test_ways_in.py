@@ -14,6 +14,8 @@ import pytest
 import yaml
 
 from shoplens.artifacts import read_artifact
+from shoplens.ci.run import read_run
+from shoplens.kubeflow.gate_line import read_line
 from shoplens.kubeflow.shown import numbers
 from shoplens.params import Params, WorldParams
 from shoplens.promotion.registry import champion_version
@@ -144,6 +146,10 @@ def test_the_kubeflow_graph_gives_the_same_metrics_and_decision(reproduced: Path
     assert ours["promote"] is theirs["promote"] is True
     assert [rule["status"] for rule in ours["rules"]] == [rule["status"] for rule in theirs["rules"]]
     assert_shown(out)
+    # What the comment about a run on a cluster is made from: task gate's line, with the numbers of the artifacts.
+    told = read_line((out / "run.log").read_text())
+    assert told == read_run(out / "artifacts", reproduced / "gate.yaml").judged
+    assert told.metrics[0].name == "package/served_cosine" and len(told.metrics) == 3
 
 
 def assert_shown(out: Path) -> None:
