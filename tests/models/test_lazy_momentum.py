@@ -64,7 +64,10 @@ def test_a_resumed_history_goes_on() -> None:
     assert (resumed.matrices(np.arange(6)) == idle.matrices(np.arange(6))).all()
 
 
-def test_powers_are_numpys() -> None:
-    matrix = np.array([[0.9, -0.2], [0.1, 0.8]])
-    found = powers(matrix, np.arange(20))
-    assert found == pytest.approx(np.array([np.linalg.matrix_power(matrix, k) for k in range(20)]), abs=1e-14)
+def test_powers_are_numpys_whatever_the_exponents_have_of_digits() -> None:
+    matrix = np.array([[0.99999, -2e-5], [1e-5, 0.9]])
+    exponents = np.array([*range(20), 63, 64, 65, 127, 128, 4095, 4096, 4097, 262_143, 262_144, 300_001])
+    expected = np.array([np.linalg.matrix_power(matrix, k) for k in exponents.tolist()])
+    assert np.abs(expected[-1]).max() > 0.01
+    assert powers(matrix, exponents) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+    assert powers(matrix, exponents[:0]).shape == (0, 2, 2)

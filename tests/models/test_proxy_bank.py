@@ -12,6 +12,7 @@ from oracles.proxies import DenseProxies
 from torch.nn import functional
 
 from shoplens.errors import ShoplensError, system_error
+from shoplens.models import proxy_bank
 from shoplens.models.proxies import positions_in
 from shoplens.models.proxy_bank import Place, ProxyBank, ProxySGD
 
@@ -141,6 +142,18 @@ def test_mixed_precision_around_a_gather_does_not_round_the_rows(tmp_path: Path)
         rows = bank.gather(EVERY, CPU)
     assert rows.dtype == torch.float32
     assert torch.equal(rows, expected)
+
+
+@pytest.mark.parametrize("rule", ["lazy", "scaled"])
+def test_rows_are_the_same_however_many_are_worked_on_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rule: Literal["lazy", "scaled"]
+) -> None:
+    whole = bank_of(tmp_path, rule)
+    train(whole, batches(30))
+    monkeypatch.setattr(proxy_bank, "PIECE", 3 * whole.state_dict()["table"][:1].nbytes)  # a sample of 8: 3, 3 and 2
+    pieces = bank_of(tmp_path, rule)
+    train(pieces, batches(30))
+    assert torch.equal(whole.read(EVERY), pieces.read(EVERY))
 
 
 @pytest.mark.parametrize("rule", ["lazy", "scaled"])

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from shoplens.errors import ShoplensError
+from shoplens.models.products import dot_products
 from shoplens.models.proxy_bank import ProxyBank
 
 
@@ -94,7 +95,7 @@ class SampledSoftmax:
         places = torch.nonzero(targets >= 0).squeeze(1)
         positions = torch.from_numpy(positions_in(self._sample, targets[places].numpy()))
         device = embeddings.device
-        logits = functional.linear(embeddings[places.to(device, non_blocking=True)], self._rows)
+        logits = dot_products(embeddings[places.to(device, non_blocking=True)], self._rows)
         total = functional.cross_entropy(logits, positions.to(device, non_blocking=True), reduction="sum")
         return total / self._labelled
 

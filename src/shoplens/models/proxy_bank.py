@@ -7,7 +7,6 @@ the optimiser nor distributed data parallel may see its rows, each of which woul
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import tempfile
@@ -26,6 +25,9 @@ from shoplens.models.lazy_momentum import IdleSteps
 
 CHUNK = 65_536
 """Rows that are initialised at once."""
+PIECE = 4 << 20
+"""Bytes of the table that a step on a CPU works on at once, so that they are still in its cache at the next operation;
+much smaller ones cost more in calls than they save."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +56,17 @@ class Place:
 
 @dataclass(frozen=True)
 class _Step:
-    """Rows on their way: classes (S,), their (S, K, dim) copy on the device, and the graph's leaf (S, dim)."""
+    """Rows on their way, on the device.
 
-    classes: Tensor
-    held: Tensor
+    Attributes:
+        classes: (S,), on the CPU.
+        leaf: their proxies (S, dim), which collect gradients.
+        carried: "lazy": momentum * velocity + decay * proxy (S, dim), to which the step adds the gradient.
+    """
+
+    classes: np.ndarray
     leaf: Tensor
+    carried: Tensor | None
 
 
 class ProxyBank:
@@ -84,7 +92,7 @@ class ProxyBank:
         for chunk in torch.split(self._table[:, 0], CHUNK):
             chunk.uniform_(-1 / math.sqrt(dim), 1 / math.sqrt(dim), generator=generator)
         self._step: _Step | None = None
-        self._arriving: tuple[Tensor, Tensor, torch.cuda.Event] | None = None
+        self._arriving: tuple[np.ndarray, Tensor, torch.cuda.Event] | None = None
         self._streams: dict[torch.device, torch.cuda.Stream] = {}
 
     def __len__(self) -> int:
@@ -104,7 +112,7 @@ class ProxyBank:
     def read(self, classes: np.ndarray) -> Tensor:
         """Proxies as of now, (n, dim) on the CPU, for looking at them; changes nothing."""
         self._land()
-        return self._current(classes, torch.device("cpu"), None)[:, 0].contiguous()
+        return self._current(classes)[0]
 
     def gather(self, classes: np.ndarray, device: torch.device) -> Tensor:
         """Copy the proxies of distinct classes (S,) to a device: a leaf (S, dim) that collects their gradient.
@@ -118,14 +126,9 @@ class ProxyBank:
         if self._step is not None and self._step.leaf.grad is not None:
             raise RuntimeError("the rows gathered before have a gradient: call update() first")
         self._land()
-        side = self._side(device)
-        held = self._current(classes, device, side)
-        if side is not None:
-            main = torch.cuda.current_stream(device)
-            main.wait_stream(side)
-            held.record_stream(main)
-        leaf = held[:, 0].contiguous().requires_grad_()  # the matrix products of a strided view cost more than the copy
-        self._step = _Step(torch.from_numpy(classes), held, leaf)
+        rows, carried = self._current(classes) if device.type == "cpu" else self._fetch(classes, device)
+        leaf = rows.requires_grad_()
+        self._step = _Step(classes, leaf, carried)
         return leaf
 
     def update(self, rate: float) -> None:
@@ -137,38 +140,71 @@ class ProxyBank:
         step, self._step = self._step, None
         if step is None or step.leaf.grad is None:
             return
-        held = step.held
-        rows = held[:, 0]
-        change = step.leaf.grad.add_(rows, alpha=self._sgd.weight_decay)
-        if self._sgd.rule == "lazy":
-            velocities = held[:, 1]
-            torch.add(change, velocities, alpha=self._sgd.momentum, out=velocities)
-            rows.sub_(velocities, alpha=rate)
+        self._done[step.classes] = self.steps
+        table = self._table.numpy()
+        if step.leaf.device.type == "cpu":
+            for part in self._pieces(len(step.classes)):
+                for place, values in enumerate(self._moved(step, rate, part)):
+                    # NumPy's copy of whole rows takes half the time of index_copy_, which goes number by number
+                    table[:, place][step.classes[part]] = values.numpy()
         else:
-            rows.sub_(change, alpha=rate / (1 - self._sgd.momentum))
-        self._done[step.classes.numpy()] = self.steps
-        self._send(step.classes, held)
+            self._send(step.classes, torch.stack(self._moved(step, rate, slice(None)), dim=1))
 
-    def _current(self, classes: np.ndarray, device: torch.device, side: torch.cuda.Stream | None) -> Tensor:
-        """Rows, and velocities, as of now: (n, K, dim) on the device, ready on `side`."""
-        rows = torch.empty((len(classes), *self._table.shape[1:]), dtype=self._table.dtype, pin_memory=side is not None)
-        torch.index_select(self._table, 0, torch.from_numpy(classes), out=rows)
-        with contextlib.nullcontext() if side is None else torch.cuda.stream(side):
-            moved = rows.to(device, non_blocking=True)
-            if self._sgd.rule == "scaled":
-                return moved
-            missing = torch.from_numpy(self._idle.matrices(self._done[classes])).to(moved.dtype)
-            if side is not None:
-                missing = missing.pin_memory().to(device, non_blocking=True)
-            with torch.autocast(device.type, enabled=False):  # a gather amid mixed precision must not round the bank
-                return torch.bmm(missing, moved)
+    def _moved(self, step: _Step, rate: float, part: slice) -> list[Tensor]:
+        """New rows, and velocities, of a part of a step, (n, dim) each, in the place of the old ones."""
+        rows, gradient = step.leaf.detach()[part], step.leaf.grad
+        assert gradient is not None
+        if step.carried is None:
+            rate /= 1 - self._sgd.momentum
+            return [rows.mul_(1 - rate * self._sgd.weight_decay).sub_(gradient[part], alpha=rate)]
+        velocities = step.carried[part].add_(gradient[part])
+        return [rows.sub_(velocities, alpha=rate), velocities]
 
-    def _send(self, classes: Tensor, held: Tensor) -> None:
-        """Write rows back: at once on a CPU; from a GPU they travel, and `_land` writes them."""
+    def _pieces(self, count: int) -> list[slice]:
+        """The parts of `count` rows that are worked on at once."""
+        size = max(1, PIECE // self._table[:1].nbytes)
+        return [slice(start, start + size) for start in range(0, count, size)]
+
+    def _factors(self, classes: np.ndarray) -> Tensor:
+        """What makes (proxy, carried) of the stored (proxy, velocity): (n, 2, 2)."""
+        factors = self._idle.matrices(self._done[classes])
+        factors[:, 1] = self._sgd.weight_decay * factors[:, 0] + self._sgd.momentum * factors[:, 1]
+        return torch.from_numpy(factors).to(self._table.dtype)
+
+    def _current(self, classes: np.ndarray) -> tuple[Tensor, Tensor | None]:
+        """Proxies as of now and, for "lazy", what they carry, (n, dim) each on the CPU."""
+        where = torch.from_numpy(classes)
+        rows = torch.empty((len(classes), self._table.shape[2]), dtype=self._table.dtype)
+        if self._sgd.rule == "scaled":
+            return torch.index_select(self._table[:, 0], 0, where, out=rows), None
+        carried = torch.empty_like(rows)
+        factors = self._factors(classes)[..., None]
+        for part in self._pieces(len(classes)):
+            stored = torch.index_select(self._table, 0, where[part])
+            for place, values in enumerate((rows, carried)):
+                of_proxy, of_velocity = factors[part, place].unbind(1)
+                torch.mul(stored[:, 0], of_proxy, out=values[part]).addcmul_(stored[:, 1], of_velocity)
+        return rows, carried
+
+    def _fetch(self, classes: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor | None]:
+        """The same on a GPU, by a stream of its own for which what is launched later on the main one waits."""
+        side, main = self._side(device), torch.cuda.current_stream(device)
+        stored = torch.empty((len(classes), *self._table.shape[1:]), dtype=self._table.dtype, pin_memory=True)
+        torch.index_select(self._table, 0, torch.from_numpy(classes), out=stored)
+        with torch.cuda.stream(side):
+            held = stored.to(device, non_blocking=True)
+            if self._sgd.rule == "lazy":
+                factors = self._factors(classes).pin_memory().to(device, non_blocking=True)
+                with torch.autocast(device.type, enabled=False):  # mixed precision must not round the bank
+                    held = torch.bmm(factors, held)
+        main.wait_stream(side)
+        held.record_stream(main)
+        # contiguous: the matrix products of a strided view cost more than the copy
+        return held[:, 0].contiguous(), held[:, 1] if self._sgd.rule == "lazy" else None
+
+    def _send(self, classes: np.ndarray, held: Tensor) -> None:
+        """Start rows (n, K, dim) on their way from a GPU; `_land` writes them."""
         side = self._side(held.device)
-        if side is None:
-            self._table.index_copy_(0, classes, held)
-            return
         side.wait_stream(torch.cuda.current_stream(held.device))
         with torch.cuda.stream(side):
             rows = torch.empty(held.shape, dtype=held.dtype, pin_memory=True)
@@ -181,12 +217,10 @@ class ProxyBank:
         if self._arriving is not None:
             classes, rows, arrived = self._arriving
             arrived.synchronize()
-            self._table.index_copy_(0, classes, rows)
+            self._table.numpy()[classes] = rows.numpy()
             self._arriving = None
 
-    def _side(self, device: torch.device) -> torch.cuda.Stream | None:
-        if device.type != "cuda":
-            return None
+    def _side(self, device: torch.device) -> torch.cuda.Stream:
         if device not in self._streams:
             self._streams[device] = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         return self._streams[device]
@@ -229,7 +263,7 @@ def _zeros(shape: tuple[int, ...], place: Place) -> Tensor:
     kind = torch.empty(0).numpy().dtype
     size = math.prod(shape) * kind.itemsize
     if size <= place.memory_gib * 2**30:
-        return torch.zeros(shape)
+        return torch.from_numpy(np.zeros(shape, kind))  # NumPy asks for huge pages where torch does not
     place.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=place.folder) as file:
         # a file with holes would end the process at the first write to a full disk; this raises now
