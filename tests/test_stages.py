@@ -1,6 +1,7 @@
 """The stage table is consistent with itself and with the functions it names."""
 
 import inspect
+from pathlib import Path
 
 import pytest
 
@@ -33,3 +34,8 @@ def test_the_effects_are_champion_register_and_deploy() -> None:
 def test_an_unknown_stage_is_a_clear_error(tmp_path: object) -> None:
     with pytest.raises(ShoplensError, match="unknown stage 'trian'; stages: validate, prepare"):
         run_stage("trian", {}, tmp_path, Params())  # type: ignore[arg-type]
+
+
+def test_data_that_is_not_there_is_no_stage_s_fault(tmp_path: Path) -> None:
+    with pytest.raises(ShoplensError, match="nowhere is no folder: name the contract folder with --data"):
+        run_stage("validate", {"data": tmp_path / "nowhere"}, tmp_path / "out", Params())

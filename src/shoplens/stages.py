@@ -198,11 +198,13 @@ def run_stage(name: str, inputs: Mapping[str, Path], out: Path, params: Params) 
         params: the whole run's parameters; the stage gets its section.
 
     Raises:
-        ShoplensError: if the stage is unknown, or what the stage itself raises.
+        ShoplensError: if the stage is unknown, the data is no folder, or what the stage itself raises.
     """
     if name not in BY_NAME:
         raise ShoplensError(f"unknown stage {name!r}; stages: {', '.join(BY_NAME)}")
     stage = BY_NAME[name]
+    if "data" in stage.inputs and not inputs["data"].is_dir():
+        raise ShoplensError(f"{inputs['data']} is no folder: name the contract folder with --data")
     keywords: dict[str, Any] = {key.replace("-", "_"): inputs[key] for key in stage.inputs}
     if stage.section:
         keywords["params"] = params.section(stage.section)

@@ -83,8 +83,8 @@ def summary(layout: Layout) -> str:
     """A readable account of the last run in `layout.artifacts`; a run that stopped before the gate has none."""
     if not any((layout.path(stage.name) / PASSPORT).is_file() for stage in STAGES):
         return (
-            f"No run in {layout.artifacts} yet: `make repro` or `dvc repro` starts one; --artifacts names the folder of "
-            "another one."
+            f"No run in {layout.artifacts} yet: `make repro` or `dvc repro` starts one. "
+            "--artifacts names the folder of another one."
         )
     unfinished = _unfinished(layout)
     if "gate" in unfinished:
