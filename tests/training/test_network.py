@@ -153,7 +153,9 @@ def test_sampling_all_classes_is_the_full_softmax_in_loss_and_gradients(material
     for to, source in parts:
         for ours, theirs in zip(source.parameters(), to.parameters(), strict=True):
             if theirs.requires_grad:
-                torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-4, atol=1e-7)
+                # the two take their products from different libraries, which round alike to within float32's sums
+                largest = float(theirs.grad.abs().max())
+                torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-4, atol=2e-6 * largest)
     before = [head.weight.detach().clone() for head in full.softmax]
     for head, old, name in zip(full.softmax, before, TASKS, strict=True):
         sampler = sampled.sampled[name]
