@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -261,7 +262,14 @@ def test_a_job_that_runs_already_is_followed_and_not_started_twice(
     trained_again = FakeJob(job.manifest)
     cluster.fake.jobs[job.name] = trained_again
     cluster.fake.deleted.clear()
-    threading.Timer(0.2, lambda: trained(trained_again)).start()
+    places = [folder_of(job) / name for name in ("params.yaml", "data", "artifacts/prepare")]
+
+    def finish() -> None:
+        while not all(place.exists() for place in places):
+            time.sleep(0.01)
+        trained(trained_again)
+
+    threading.Thread(target=finish, daemon=True).start()
     cluster.train()
     assert len(started) == 1
     assert "is there already" in capfd.readouterr().err
