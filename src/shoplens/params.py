@@ -47,6 +47,7 @@ class TrainParams(StrictModel):
     image_size: int = Field(96, ge=32, le=1024)
     short_side: int | None = Field(None, ge=32, le=2048)
     augment: bool = False
+    views: int = Field(0, ge=0)
     embedding_dim: int | None = Field(256, ge=2)
     module: Literal["projection", "binarisation", "layer_norm"] = "binarisation"
     groups: int = Field(32, ge=1)
@@ -80,6 +81,8 @@ class TrainParams(StrictModel):
             raise ValueError("augment changes the pixels, so nothing can be frozen and kept: set frozen_blocks to 0")
         if self.augment and (self.short_side is None or self.short_side < self.image_size):
             raise ValueError("augment crops image_size from photos of short_side: set short_side above image_size")
+        if self.views and not self.frozen_blocks:
+            raise ValueError("views are of what frozen blocks make, and none are: set views to 0, or use augment")
         if self.warm_up_epochs >= self.max_epochs:
             raise ValueError("warm_up_epochs are the first of max_epochs: set fewer of them")
         return self

@@ -29,7 +29,7 @@ SAMPLED = {"shop/instance": 7, "camera/set": 9}
 SETTINGS: dict[str, dict[str, Any]] = {
     "full softmax": {},
     "lazy proxies and GradNorm": {"sampled": SAMPLED, "balance": "gradnorm", "batch_photos": 24},
-    "contrast": {"contrast_weight": 2.0},
+    "contrast and views": {"contrast_weight": 2.0, "views": 2},
     "scaled proxies, SGD and warm-up": {
         "sampled": SAMPLED,
         "proxy_momentum": "scaled",

@@ -41,13 +41,15 @@ class FrozenRows:
         digests: Sequence[str],
         bound_gib: float,
         boxes: np.ndarray | None = None,
+        mirrored: np.ndarray | None = None,
     ) -> None:
         """Open the cache for this prefix and transform; `device` of the encoder does the work.
 
-        `boxes` (n, 4) cut crops out of photos (data.examples.Crops); without it all are whole.
+        `boxes` (n, 4) cut crops out of photos (data.examples.Crops); without it all are whole. Left and right of those
+        that are `mirrored` (n,) are exchanged. A row's digest has to tell both.
         """
         self._encoder, self._store, self._paths, self._digests = encoder, store, paths, digests
-        self._boxes = boxes
+        self._boxes, self._mirrored = boxes, mirrored
         self._bound = int(bound_gib * 2**30)
         key = digest_json([weights_digest(encoder.prefix), encoder.config.transform.model_dump()])[:24]
         self._segments = Segments(home() / "cache" / "frozen" / key)
@@ -78,8 +80,11 @@ class FrozenRows:
         for start in range(0, len(rows), step):
             part = rows[start : start + step]
             paths, boxes = [self._paths[i] for i in part], None if self._boxes is None else self._boxes[part]
-            pixels = torch.from_numpy(read_pixels(self._store, paths, transform.size, transform.short_side, boxes))
-            made.append(self._encoder.frozen(pixels.to(device)).cpu().numpy())
+            pixels = read_pixels(self._store, paths, transform.size, transform.short_side, boxes)
+            if self._mirrored is not None:
+                turned = self._mirrored[part]
+                pixels[turned] = pixels[turned, :, ::-1]
+            made.append(self._encoder.frozen(torch.from_numpy(pixels).to(device)).cpu().numpy())
         return np.concatenate(made)
 
     def __getitem__(self, rows: np.ndarray) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from shoplens.training.losses import Target, usable
 from shoplens.training.network import Inputs
 from shoplens.training.processes import Processes
 from shoplens.training.sources import ImageSource
+from shoplens.training.views import Views
 
 Members = tuple[np.ndarray, ...]
 """Of a batch: galleries, if they train, then the units of each source."""
@@ -31,7 +32,8 @@ Members = tuple[np.ndarray, ...]
 class Material:
     """All photos and labels of a training run.
 
-    Photo rows number the galleries' photos first, then the crops. Without gallery tasks nothing of `galleries` is used.
+    Photo rows number the galleries' photos first, then the crops, then views of crops that train. Without gallery tasks
+    nothing of `galleries` is used.
     """
 
     store: PhotoStore
@@ -40,33 +42,51 @@ class Material:
     labels: Mapping[str, Labels]
     crops: Crops
     sources: Sequence[ImageSource]
+    views: Views = field(default_factory=Views)
 
     @property
     def paths(self) -> list[str]:
         """Of every photo row."""
-        return [*self.galleries.paths, *self.crops.paths] if self.tasks else self.crops.paths
+        return [*(self.galleries.paths if self.tasks else ()), *self.crops.paths, *self.views.paths]
 
     @property
     def digests(self) -> list[str]:
         """Of every photo row."""
-        return [*self.galleries.digests, *self.crops.digests] if self.tasks else self.crops.digests
+        return [*(self.galleries.digests if self.tasks else ()), *self.crops.digests, *self.views.digests]
 
     @property
     def boxes(self) -> np.ndarray:
         """Of every photo row, (n, 4); NaN for whole photos."""
-        whole = np.full((len(self.galleries.paths), 4), np.nan)
-        return np.concatenate([whole, self.crops.boxes]) if self.tasks else self.crops.boxes
+        return np.concatenate([np.full((self._first, 4), np.nan), self.crops.boxes, self.views.boxes])
+
+    @property
+    def mirrored(self) -> np.ndarray:
+        """Of every photo row, bool (n,)."""
+        return np.concatenate([np.zeros(self._first + len(self.crops), bool), self.views.mirrored])
+
+    @property
+    def _first(self) -> int:
+        """The first crop's photo row."""
+        return len(self.galleries.paths) if self.tasks else 0
 
     def split(self, members: Members) -> tuple[np.ndarray, Members]:
         """Galleries (none without gallery tasks) and units of each source."""
         return (members[0], members[1:]) if self.tasks else (np.empty(0, np.int64), members)
 
-    def photo_rows(self, members: Members) -> np.ndarray:
-        """Photo rows of a batch, galleries' first."""
+    def photo_rows(self, members: Members, shown: Members | None = None) -> np.ndarray:
+        """Photo rows of a batch, galleries' first.
+
+        Args:
+            members: the batch.
+            shown: of each member which view it is seen in, from 1; 0 for the photo itself, as without `shown`.
+        """
         galleries, units = self.split(members)
-        first = len(self.galleries.paths) if self.tasks else 0
-        crops = [first + source.crops[own] for source, own in zip(self.sources, units, strict=True)]
-        return np.concatenate([self.galleries.photo_rows(galleries), *crops])
+        rows = [self.galleries.photo_rows(galleries)]
+        chosen = [np.zeros(len(own), np.int64) for own in units] if shown is None else self.split(shown)[1]
+        for source, own, view in zip(self.sources, units, chosen, strict=True):
+            crops = source.crops[own]
+            rows.append(self._first + np.where(view, len(self.crops) + self.views.rows(crops, view - 1), crops))
+        return np.concatenate(rows)
 
     def inputs(self, frozen: Tensor, own: Members, every: Members, group: Processes) -> Inputs:
         """What the network takes, for a process that has `own` of the batch `every`."""
@@ -114,17 +134,28 @@ class BatchReader(Dataset[tuple[Tensor, int]]):
     """Batch number -> (what `PhotoEncoder.frozen` gives for this process's photos, the number); safe in workers."""
 
     def __init__(
-        self, rows: FrozenRows | AugmentedRows, material: Material, batches: Sequence[Members], group: Processes
+        self,
+        rows: FrozenRows | AugmentedRows,
+        material: Material,
+        batches: Sequence[Members],
+        group: Processes,
+        seed: tuple[int, ...] | None = None,
     ) -> None:
-        """`batches` are those of all processes."""
+        """`batches` are those of all processes; with a seed, which names the epoch, crops are seen in their views."""
         self._rows, self._material, self._batches, self._group = rows, material, batches, group
+        self._seed = seed
 
     def __len__(self) -> int:
         return len(self._batches)
 
     def __getitem__(self, number: int) -> tuple[Tensor, int]:
         every = self._batches[number]
-        rows = self._material.photo_rows(tuple(self._group.own(ids) for ids in every))
+        shown = None
+        if self._seed is not None:
+            rng = np.random.default_rng((*self._seed, number))
+            drawn = (rng.integers(0, self._material.views.count, len(ids), endpoint=True) for ids in every)
+            shown = tuple(self._group.own(views) for views in drawn)
+        rows = self._material.photo_rows(tuple(self._group.own(ids) for ids in every), shown)
         if isinstance(self._rows, FrozenRows):
             return self._rows[rows], number
         return self._rows.read(rows, number), number

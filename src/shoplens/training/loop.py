@@ -237,7 +237,7 @@ class Trainer:
             if params.augment
             else self.rows
         )
-        reader = BatchReader(rows, self.material, batches, group)
+        reader = BatchReader(rows, self.material, batches, group, (params.seed, state.epoch))
         saved = time.monotonic()
         with counter(f"Epoch {state.epoch + 1}", total=len(batches), unit="batch") as bar:
             bar.update(state.step)

@@ -41,6 +41,7 @@ from shoplens.training.network import Network
 from shoplens.training.processes import Processes, processes
 from shoplens.training.schedule import MOMENTUM, WEIGHT_DECAY
 from shoplens.training.sources import ImageSource, image_sources, sides_of
+from shoplens.training.views import views_of
 
 
 def build_model(params: TrainParams, tasks: Sequence[Task]) -> tuple[PhotoEncoder, TaskHeads]:
@@ -107,8 +108,10 @@ def _contrasts(params: TrainParams, sources: Sequence[ImageSource], dim: int) ->
     }
 
 
-def read_material(data: Path, prepare: Path, wanted: Sequence[str] | None) -> Material:
+def read_material(data: Path, prepare: Path, wanted: Sequence[str] | None, views: int = 0) -> Material:
     """Photos and labels of the sources that take part: `galleries` and those of dataset.yaml, or all (None).
+
+    Crops that train have `views` views beside themselves.
 
     Raises:
         ShoplensError: if a wanted source is unknown, or has nothing to learn.
@@ -124,7 +127,9 @@ def read_material(data: Path, prepare: Path, wanted: Sequence[str] | None) -> Ma
     listings = rows_of(read_listings(data, spec), galleries.listing_ids)
     labels = {task.name: read_labels_of(task, listings) for task in tasks}
     crops, sources = _image_material(data, spec, examples, names)
-    return Material(PhotoStore(data), galleries, tasks, labels, crops, sources)
+    train_crops = [source.crops[source.trains] for source in sources]
+    shown = views_of(crops, np.unique(np.concatenate(train_crops)) if train_crops else np.empty(0, np.int64), views)
+    return Material(PhotoStore(data), galleries, tasks, labels, crops, sources, shown)
 
 
 def _image_material(
@@ -177,7 +182,7 @@ def train(*, data: Path, prepare: Path, out: Path, params: TrainParams) -> None:
 def _fit(
     data: Path, prepare: Path, params: TrainParams, group: Processes, checkpoint: Path
 ) -> tuple[Trainer, Progress]:
-    material = read_material(data, prepare, params.sources)
+    material = read_material(data, prepare, params.sources, params.views)
     network = build_network(params, material.tasks, material.sources)
     image_tasks = [task for source in material.sources for task in source.tasks]
     learned = [f"{len(material.tasks)} gallery tasks"] if material.tasks else []
@@ -193,7 +198,8 @@ def _fit(
     encoder = network.encoder.to(group.device)
     if not group.first:
         group.wait()  # for the first one, which fills the cache for all
-    rows = FrozenRows(encoder, material.store, material.paths, material.digests, params.cache_gib, material.boxes)
+    paths, digests, boxes, mirrored = material.paths, material.digests, material.boxes, material.mirrored
+    rows = FrozenRows(encoder, material.store, paths, digests, params.cache_gib, boxes, mirrored)
     if not params.augment:
         rows.warm()
     if group.first:
