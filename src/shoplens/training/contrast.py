@@ -21,11 +21,11 @@ from shoplens.training.sources import UNLABELLED, ImageSource
 
 TEMPERATURE = 0.1
 """Of the cosines; Khosla et al. use 0.1 too."""
-MUTUAL = 0.25
-"""Weight of a source whose photos search each other: all of them search, and both of a pair move. Chosen on a
-validation world, see docs/results-retrieval-notes.md."""
-MEMORY = 4096
-"""A source's last so many photos are searched, or as many as it has."""
+MUTUAL = 0.1
+"""Weight of a source whose photos search each other: all of them search, and both of a pair move. Chosen on
+validation worlds, see docs/results-retrieval-notes.md."""
+MEMORY = 1024
+"""A source's last so many photos are searched, or as many as it has: older ones were embedded by another network."""
 
 
 class Contrast(nn.Module):
