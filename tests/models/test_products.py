@@ -1,9 +1,21 @@
 """oneDNN's dot products and their gradients are those of float64; what it does not take, torch's own functions do."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 import torch
 
+from shoplens.models import products
 from shoplens.models.products import dot_products
+
+
+@pytest.fixture(autouse=True)
+def asked_anew() -> Iterator[None]:
+    """What torch has is asked once a process."""
+    products._has_onednn.cache_clear()
+    yield
+    products._has_onednn.cache_clear()
 
 
 def test_products_and_both_gradients_are_right_to_float32() -> None:
@@ -37,3 +49,18 @@ def test_other_types_and_mixed_precision_are_torchs_own() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         assert dot_products(left, right).dtype == torch.bfloat16
     assert dot_products(left[:0], right).shape == (0, 5)
+
+
+@pytest.mark.parametrize("error", [AttributeError, RuntimeError, TypeError])
+def test_a_torch_without_the_operation_or_with_other_arguments_takes_its_own_products(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def other(*_: Any) -> torch.Tensor:
+        raise error("not as it was")
+
+    monkeypatch.setattr(products, "_linear", other)
+    left, right = torch.randn(3, 8, requires_grad=True), torch.randn(5, 8, requires_grad=True)
+    found = dot_products(left, right)
+    assert torch.equal(found, left @ right.T)
+    found.sum().backward()
+    assert left.grad is not None and right.grad is not None

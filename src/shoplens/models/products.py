@@ -6,6 +6,7 @@ library of convolutions (docs/speed.md). Both round alike, to within float32.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -27,11 +28,17 @@ def _takes(tensor: Tensor) -> bool:
     return plain and not torch.is_autocast_enabled("cpu") and _has_onednn()
 
 
+@functools.cache
 def _has_onednn() -> bool:
-    """Whether this build of torch has the operation, which torch's compiler uses and which has no public name."""
-    return torch.backends.mkldnn.is_available() and hasattr(  # type: ignore[no-untyped-call]
-        torch.ops.mkldnn, "_linear_pointwise"
-    )
+    """Whether this build of torch has the operation, and as it is called here.
+
+    It has no public name: torch's compiler uses it, and another version may do without it or change its arguments.
+    """
+    try:
+        one = _linear(torch.ones(1, 1), torch.ones(1, 1))
+    except (AttributeError, RuntimeError, TypeError):
+        return False
+    return one.tolist() == [[1.0]]
 
 
 def _linear(left: Tensor, right: Tensor) -> Tensor:
