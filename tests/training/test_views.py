@@ -87,6 +87,15 @@ def test_a_views_pixels_depend_on_its_own_photo_alone() -> None:
             assert np.array_equal(one.boxes[a], other.boxes[b])
 
 
+def test_a_views_digest_tells_which_part_it_is_and_how(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or the cache would give the rows of the parts that were cut before another rule of cutting."""
+    before = views_of(crops(6), np.arange(6), 2)
+    monkeypatch.setattr("shoplens.training.views.AREA", (0.5, 0.9))
+    after = views_of(crops(6), np.arange(6), 2)
+    assert (before.boxes != after.boxes).any(axis=1).all() and np.array_equal(before.mirrored, after.mirrored)
+    assert not set(before.digests) & set(after.digests)
+
+
 def test_only_crops_that_train_have_views(marketplace: Path) -> None:
     material = material_of(marketplace, 3)
     for source in material.sources:

@@ -29,7 +29,7 @@ class Views:
     Attributes:
         count: views a crop; 0 for none at all.
         paths: where the photos are (N,).
-        digests: of the pixels that are meant (N,).
+        digests: of the pixels that are meant: the crop's, with the part and whether it is mirrored (N,).
         boxes: float64 (N, 4), fractions of the photo.
         mirrored: bool (N,), left and right are exchanged.
         place: int64 (crops,), which of them a crop is; -1 if it has no views.
@@ -61,13 +61,12 @@ def views_of(crops: Crops, chosen: np.ndarray, count: int) -> Views:
     place = np.full(len(crops), -1)
     place[chosen] = np.arange(len(chosen))
     paths = [crops.paths[i] for i in chosen]
-    digests = [
-        hashlib.sha256(f"{crops.digests[i]} view {number}".encode()).hexdigest()
-        for number in range(count)
-        for i in chosen
-    ]
+    whole = [crops.digests[i] for i in chosen]
     # a digest is as good as chance, and it is the photo's own: 5 of its 8 whole numbers
-    chance = np.frombuffer(bytes.fromhex("".join(digests)), "<u4").reshape(-1, 8)[:, :5] / 2.0**32
+    drawn = b"".join(
+        hashlib.sha256(f"{digest} view {number}".encode()).digest() for number in range(count) for digest in whole
+    )
+    chance = np.frombuffer(drawn, "<u4").reshape(-1, 8)[:, :5] / 2.0**32
     outer = np.tile(np.where(np.isnan(crops.boxes[chosen]), (0.0, 0.0, 1.0, 1.0), crops.boxes[chosen]), (count, 1))
     area = AREA[0] + chance[:, 0] * (AREA[1] - AREA[0])
     ratio = RATIO[0] * (RATIO[1] / RATIO[0]) ** chance[:, 1]
@@ -75,4 +74,9 @@ def views_of(crops: Crops, chosen: np.ndarray, count: int) -> Views:
     corner, size = outer[:, :2], outer[:, 2:] - outer[:, :2]
     first = corner + chance[:, 2:4] * (1 - shares) * size
     boxes = np.column_stack([first, np.minimum(first + shares * size, outer[:, 2:])])
-    return Views(count, paths * count, digests, boxes, chance[:, 4] < 0.5, place)
+    mirrored = chance[:, 4] < 0.5
+    digests = [
+        hashlib.sha256(f"{digest} part {box} mirrored {turned}".encode()).hexdigest()
+        for digest, box, turned in zip(whole * count, boxes.tolist(), mirrored.tolist(), strict=True)
+    ]
+    return Views(count, paths * count, digests, boxes, mirrored, place)
