@@ -230,8 +230,10 @@ def nodes(names: Mapping[str, bool], ending: str, step: int) -> list[Any]:
     for i, name in enumerate(begun, start=1):
         last = step < len(STEPS) - 1 and i == len(begun)
         state = "RUNNING" if last else "FAILED" if name == bad else "SUCCEEDED"
-        if ending == "not started" and name == "train":
-            found += [node("train-driver", "FAILED", i), node("train", "RUNTIME_STATE_UNSPECIFIED", i)]
+        if ending == "not started" and name in ("train", "gate"):
+            # of a task whose driver failed, and of those behind it, the node is there, and was never begun
+            driver = "FAILED" if name == "train" else "RUNTIME_STATE_UNSPECIFIED"
+            found += [node(f"{name}-driver", driver, i), node(name, "RUNTIME_STATE_UNSPECIFIED", i)]
             continue
         executor = f"{WORKFLOW}.root.{name}.executor"
         found += [node(f"{name}-driver", "SUCCEEDED", i), node(name, state, i, (node_id(executor),))]

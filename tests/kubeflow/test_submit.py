@@ -305,6 +305,9 @@ def test_a_run_that_never_came_to_its_gate_has_no_numbers_and_needs_none(shell: 
     assert shell.submit("--wait", "--summary", file).code == 1
     told = json.loads(file.read_text())
     assert (told["judged"], told["no_metrics"]) == (None, "")
+    shell.fake.endings = ["not started"]  # where the gate is among the tasks, without having begun
+    told = told_of_gate(shell, "--again")
+    assert (told["decision"], told["judged"], told["no_metrics"]) == ("failed", None, "")
 
 
 def test_a_log_that_breaks_off_is_no_reason(shell: Shell) -> None:

@@ -160,9 +160,11 @@ def outcome_of(server: Server, run: Any, names: Mapping[str, str]) -> Outcome:
 
 def _with_judged(server: Server, run: Any, tasks: Sequence[Task], outcome: Outcome) -> Outcome:
     """Add what the gate printed, or why that is not known."""
-    gates = [task for task in tasks if task.name == GATE and task.state != "FAILED"]
+    failed = outcome.decision == "failed"
+    # A run that failed has numbers if its gate ended well: one that was never begun is among the tasks as well.
+    gates = [task for task in tasks if task.name == GATE and (task.state == "SUCCEEDED" or not failed)]
     if not gates:
-        return outcome if outcome.decision == "failed" else replace(outcome, no_metrics="the run has no task gate")
+        return outcome if failed else replace(outcome, no_metrics="the run has no task gate")
     gate = gates[0]
     log = _log(server, run, gate)
     if not log:
@@ -172,7 +174,7 @@ def _with_judged(server: Server, run: Any, tasks: Sequence[Task], outcome: Outco
         judged = read_line(log)
     except ShoplensError as error:
         return replace(outcome, no_metrics=f"log of task {gate.title}: {error}")
-    if outcome.decision != "failed" and judged.promote != (outcome.decision == "promoted"):
+    if not failed and judged.promote != (outcome.decision == "promoted"):
         said = "a yes" if judged.promote else "a no"
         return replace(outcome, no_metrics=f"log of task {gate.title}: it has {said}, and the run ended otherwise")
     return replace(outcome, judged=judged)
