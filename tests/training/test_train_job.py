@@ -440,6 +440,21 @@ def test_a_right_that_is_missing_is_named(cluster: Cluster) -> None:
         cluster.train()
 
 
+@pytest.mark.parametrize("asked", ["/pods/", "/trainjobs/"])
+def test_a_cluster_that_does_not_answer_is_said(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
+    answer = cluster.fake.answer
+
+    def away(method: str, url: str, body: dict[str, Any] | None) -> tuple[int, Any]:
+        if asked in url:
+            raise ConnectionResetError  # the connection ends without an answer
+        return answer(method, url, body)
+
+    monkeypatch.setattr(cluster.fake, "answer", away)
+    with pytest.raises(ShoplensError, match=r"does not answer .*: run the stage again when it does$"):
+        cluster.train()
+    assert cluster.fake.jobs == {}
+
+
 def test_without_a_cluster_it_is_said_so(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", "/nowhere")
     with pytest.raises(ShoplensError, match="there is no Kubernetes to train on"):

@@ -101,11 +101,16 @@ def _claim_at(container: Mapping[str, Any], volumes: Mapping[str, Any], path: Pa
 
 def _asked(read: Any, kind: str, name: str, namespace: str) -> Any:
     from kubernetes.client import ApiException
+    from urllib3.exceptions import HTTPError
 
     try:
         return read(name, namespace)
+    except HTTPError as error:
+        raise ShoplensError(
+            f"the cluster does not answer what {kind} {name} is ({error}): run the stage again when it does"
+        ) from None
     except ApiException as error:
-        if error.status == 403:
+        if error.status in (401, 403):
             raise ShoplensError(
                 f"the service account may not get {kind}s of namespace {namespace}: allow it (manifests/base/access)"
             ) from None

@@ -120,7 +120,10 @@ def _running_or_new(client: Any, key: str, folder: Path, start: Callable[[str], 
         try:
             ended = look(client, name).ended
         except HTTPError as error:
-            raise ShoplensError(f"the cluster does not answer whether there is a TrainJob {name}: {error}") from None
+            raise ShoplensError(
+                f"the cluster does not answer whether there is a TrainJob {name} ({error}): run the stage again when "
+                "it does"
+            ) from None
         except ApiException as error:
             if error.status != 404:
                 raise ShoplensError(_not_told(client, name, error)) from None
