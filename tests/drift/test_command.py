@@ -188,9 +188,9 @@ def test_drift_nothing_new_and_failure_are_told_apart_by_the_exit_code(
     other = tmp_path / "other"
     shutil.copytree(alike, other)
     write_spec(other, tasks=[{"name": "scene", "kind": "multiclass"}], holdout={"name": "price", "kind": "regression"})
-    assert drift("--data", other) != 2  # fewer tasks, all of the same kinds
+    assert drift("--data", other) in (0, 1)  # fewer tasks, all of the same kinds
     write_spec(other, tasks=[{"name": "stars", "kind": "multiclass"}], holdout={"name": "scene", "kind": "multiclass"})
-    assert drift("--data", other) != 2
+    assert drift("--data", other) in (0, 1)
     capsys.readouterr()
     table = [{**home, "price": str(home["price"])} for home in rows(alike, "listings.parquet")]
     kinds = SCHEMAS["listings.parquet"]
