@@ -1,6 +1,7 @@
 """Fixtures that several test folders share."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,10 @@ from stores.s3 import S3, s3
 # hypothesis fails an example that takes more than 200 ms; on a busy machine any of them may
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+# what a shell starts in the background ignores Ctrl-C, and so would all that tests start and interrupt
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
