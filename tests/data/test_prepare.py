@@ -169,6 +169,11 @@ def test_data_whose_tasks_teach_nothing_is_prepared_for_its_image_sources_and_re
     write_rows(tiny_data, "listings.parquet", [{**row, "has_pool": True} for row in table])
     write_spec(tiny_data, tasks=[{"name": "has_pool", "kind": "binary"}])
     assert read_json(prepared(tiny_data) / "tasks.json") == {"tasks": [], "skipped": ["has_pool"]}
+    almost_equal = [{**row, "price": 1e-25 * place} for place, row in enumerate(table)]
+    write_rows(tiny_data, "listings.parquet", almost_equal)
+    write_spec(tiny_data, tasks=[{"name": "price", "kind": "regression"}])
+    assert read_json(prepared(tiny_data) / "tasks.json") == {"tasks": [], "skipped": ["price"]}
+    write_rows(tiny_data, "listings.parquet", [{**row, "has_pool": True} for row in table])
     (tiny_data / "labels.parquet").unlink()
     write_spec(tiny_data, tasks=[{"name": "has_pool", "kind": "binary"}], sources=[])
     with pytest.raises(ShoplensError, match="no task has two different labels"):

@@ -43,7 +43,8 @@ def _known(column: pa.ChunkedArray) -> np.ndarray:
 def describe_tasks(spec: DatasetSpec, listings: pa.Table, split: np.ndarray) -> dict[str, Any]:
     """The tasks with what their training labels fix, and the hold-out's levels, as JSON values.
 
-    A task without two different training labels cannot be learned: it is left out and named under "skipped".
+    A task without two different training labels cannot be learned: it is left out and named under "skipped"; so is one
+    whose labels differ by so little that their variance is 0 to training, which divides by it in float32.
 
     Raises:
         ShoplensError: if a part of the split is empty, or no task can be learned and there is no image source.
@@ -57,7 +58,7 @@ def describe_tasks(spec: DatasetSpec, listings: pa.Table, split: np.ndarray) -> 
     for item in spec.tasks:
         column = listings[item.name]
         values = np.array(column.filter(pa.array((split == "train") & _known(column))).to_pylist())
-        if len(np.unique(values)) < 2:
+        if len(np.unique(values)) < 2 or (item.kind == "regression" and values.var(ddof=1) < np.finfo(np.float32).tiny):
             skipped.append(item.name)
             continue
         facts: dict[str, Any] = {"name": item.name, "kind": item.kind, "n": len(values)}
