@@ -28,7 +28,7 @@ test: setup
 	@python -m pytest -m "not slow" $(TESTS)
 
 test-all: setup lint
-	@python -m pytest -m slow $(TESTS)
+	@python -m pytest -m slow -n 2 --dist loadfile $(TESTS)
 
 lint: setup
 	@ruff check .
