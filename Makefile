@@ -25,7 +25,7 @@ repro: setup
 	@dvc repro; code=$$?; shoplens summary; exit $$code
 
 test: setup
-	@python -m pytest -m "not slow" $(TESTS)
+	@python -m pytest -m "not slow" -n 2 --dist loadfile $(TESTS)
 
 test-all: setup lint
 	@python -m pytest -m slow -n 2 --dist loadfile $(TESTS)
