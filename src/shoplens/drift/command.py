@@ -64,13 +64,15 @@ def measure_drift(
     """
     from shoplens.drift.compare import compare
     from shoplens.drift.findings import comparison_text
-    from shoplens.drift.incoming import NothingNew, compared_with
+    from shoplens.drift.incoming import NothingNew, check_log, compared_with
     from shoplens.drift.page import comparison_page
 
     # Before the work, what would be missing after it.
     repository = repository_of_environment() if retrain else None
     if data is not None:
         read_spec(data)
+    if log is not None:
+        check_log(log)
     champion = _champion_of_run(artifacts) if artifacts else _champion(params)
     reference = champion.reference
     listings, requests, notes = _incoming(data, log, champion, seed, params.embed.cache_gib)

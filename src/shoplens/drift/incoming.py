@@ -18,7 +18,7 @@ from shoplens.contract.tables import read_images, read_listings
 from shoplens.data.galleries import Galleries, rows_of
 from shoplens.errors import ShoplensError
 from shoplens.serving.reference import EMBEDDINGS, LISTINGS, Cloud, Reference, id_digests
-from shoplens.serving.request_log import read_requests
+from shoplens.serving.request_log import SUFFIX, read_requests
 
 if TYPE_CHECKING:
     from shoplens.models.encoder import PhotoEncoder
@@ -82,6 +82,18 @@ def read_new_listings(data: Path, reference: Reference, encoder: PhotoEncoder, s
     return Listings(sample, _shops(sample), Cloud(embeddings, _shops(embedded)), embedded, tuple(notes))
 
 
+def check_log(log: Path) -> None:
+    """Refuse a folder that cannot be a log of requests; an empty one is, of no request yet.
+
+    Raises:
+        ShoplensError: if it is missing, or holds other files only.
+    """
+    if not log.is_dir():
+        raise ShoplensError(f"{log} is missing: `shoplens serve` keeps a log there once it is asked something")
+    if any(log.iterdir()) and not any(log.glob(f"*{SUFFIX}")):
+        raise ShoplensError(f"{log} holds no log of requests: name the folder that `shoplens serve` keeps it in")
+
+
 def read_new_requests(
     log: Path, reference: Reference, examples: NDArray[np.float32]
 ) -> tuple[dict[str, Cloud], list[str]]:
@@ -95,11 +107,8 @@ def read_new_requests(
         examples: embeddings of the package's examples.
 
     Raises:
-        ShoplensError: if there is no log.
         NothingNew: if no request of the champion is in it.
     """
-    if not log.is_dir():
-        raise ShoplensError(f"{log} is missing: `shoplens serve` keeps a log there once it is asked something")
     found, others = read_requests(log, reference.facts.weights)
     if not found:
         raise NothingNew(
