@@ -188,7 +188,16 @@ def test_traffic_chooses_the_queries(tmp_path: Path, run: Run, capsys: pytest.Ca
     out = make(tmp_path, *run, replace(SETTINGS, queries=3), traffic=traffic)
     asked = {row["query"] for row in read_csv(out / "questions.csv")}
     assert asked == {unit("q0", LEFT), unit("q0", RIGHT), unit("q3")}
-    assert f"6 queries, 3 of them with weight in {traffic}; 3 are drawn" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"6 queries, 3 of them with weight in {traffic}; 3 are drawn" in said
+    assert "No traffic" not in said
+
+
+def test_without_traffic_it_is_said_that_every_query_is_as_likely(
+    tmp_path: Path, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(tmp_path, *run)
+    assert "No traffic given (--traffic): every query is as likely." in capsys.readouterr().err.splitlines()
 
 
 def refused(tmp_path: Path, run: Run, **changed: Any) -> str:

@@ -60,6 +60,17 @@ def relevant(*names: str) -> Callable[[str, str], bool]:
     return lambda _, result: result in [unit(name) for name in names]
 
 
+@pytest.mark.parametrize("given", [True, False])
+def test_the_score_says_whether_traffic_chose_the_queries(tmp_path: Path, run: Run, given: bool) -> None:
+    lines = ["image_id,weight", *(f"q{at},{at + 1}" for at in range(5))]
+    traffic = write_lines(tmp_path / "traffic.csv", *lines) if given else None
+    out = make(tmp_path, *run, traffic=traffic)
+    found = scored(out, answer_all(out, relevant("c0")))
+    assert found["by_traffic"] is given
+    said = "no traffic was given, so every query was as likely to be asked about"
+    assert (said in found["text"].splitlines()) is not given
+
+
 def test_a_judgement_from_questions_to_table_6(tmp_path: Path, run: Run) -> None:
     """Candidate c0..c4, baseline c3..c7. Chairs (3 queries): c0, c1 and c3 are right; lamps: c5; others: c4."""
     out = make(tmp_path, *run, ALL)

@@ -86,6 +86,8 @@ def make_questions(
         f"Wrote {len(drawn)} queries as {len(pairs)} questions ({len(known)} golden) to {out}. Give workers "
         f"{out / PAGE} ({len(page) / 1e6:.1f} MB) and nothing else: {KEY} tells what they must not know."
     )
+    if traffic is None:
+        say("No traffic given (--traffic): every query is as likely.")
     if not known:
         say("No golden questions (--golden): workers' answers cannot be checked.")
 

@@ -82,6 +82,7 @@ def score_answers(out: Path, paths: Sequence[Path]) -> str:
     result = {
         **{name: params[name] for name in ("run", "one", "other", "source", "kind", "ask")},
         "made_from": made.inputs["evaluate-retrieval"],
+        "by_traffic": "traffic" in made.inputs,
         "answers": {str(path): digest_file(path) for path in paths},
         "golden_questions": int((known != UNKNOWN).sum()),
         "workers": [asdict(worker) for worker in workers],

@@ -57,6 +57,8 @@ def _notes(result: Mapping[str, Any]) -> list[str]:
         f"{counted['asked']} questions: {counted['fewer_than_five']} with fewer than {REPLICAS} answers, "
         f"{counted['unanswered']} with none, {counted['even_split']} split evenly (counted as not relevant)"
     ]
+    if not result["by_traffic"]:
+        notes.append("no traffic was given, so every query was as likely to be asked about")
     if unanswered:
         notes.append(f"left out, because a question has no answer: {unanswered} queries")
     if repeated["n"]:
