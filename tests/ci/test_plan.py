@@ -41,6 +41,7 @@ CHANGES = [
     ("a new module", {"src__deep__er_py": ""}, "changed code or settings (src/deep/er.py)"),
     ("parameters", {"params_yaml": "epochs: 2\n"}, "changed code or settings (params.yaml)"),
     ("the policy", {"gate_yaml": "version: 2\n"}, "changed code or settings (gate.yaml)"),
+    ("the lock of packages", {"requirements_lock": "torch==9\n"}, "changed code or settings (requirements.lock)"),
     ("data", {"data_dvc": pin("b" * 32)}, f"new data ({'b' * 32}.dir)"),
     ("a new description of the data", {"data_dvc": pin("a" * 32, desc="new words")}, None),
     ("documents", {"README_md": "read me twice\n", "docs__a_md": "a\n"}, None),

@@ -103,6 +103,23 @@ def test_the_jobs_that_train_may_write_nothing_and_the_job_that_writes_trains_no
     assert "GITHUB_TOKEN" not in str(found["retrain"]) + str(found["submit"])
 
 
+def test_only_the_job_that_pushes_data_may_ask_for_credentials_and_no_key_of_aws_is_stored() -> None:
+    asks = [
+        (path.name, name)
+        for path in FILES_HERE
+        for name, job in jobs(path.name).items()
+        if job["permissions"].get("id-token")
+    ]
+    assert asks == [("retrain.yml", "retrain")]
+    steps = jobs("retrain.yml")["retrain"]["steps"]
+    [signs_in] = [step for step in steps if "configure-aws-credentials" in step.get("uses", "")]
+    assert signs_in["with"] == {"role-to-assume": "${{ vars.AWS_ROLE }}", "aws-region": "${{ vars.AWS_REGION }}"}
+    programs = [step.get("run", "") for step in steps]
+    assert steps.index(signs_in) < programs.index("make repro") < programs.index(".venv/bin/dvc push")
+    for path in FILES_HERE:
+        assert not re.search(r"aws_(access_key|secret|session)|secrets\.\w*aws", path.read_text(), re.IGNORECASE)
+
+
 def test_in_ci_only_the_job_that_pushes_an_image_may_write_and_never_for_a_pull_request() -> None:
     found = jobs("ci.yml")
     assert {name: rights(job) for name, job in found.items() if rights(job)} == {"push-image": {"packages"}}
