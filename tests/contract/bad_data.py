@@ -148,6 +148,10 @@ def only_train(data: Path) -> None:
     write_rows(data, LOG, [row for row in rows(data, LOG) if row["listing_id"] in kept])
 
 
+def no_rows(role: str) -> Callable[[Path], None]:
+    return lambda data: write_rows(data, LABELS, [row for row in rows(data, LABELS) if row["role"] != role])
+
+
 def repeat_listing(data: Path) -> None:
     put(LISTINGS, 8, listing_id=rows(data, LISTINGS)[0]["listing_id"])(data)
 
@@ -285,7 +289,9 @@ CASES = [
     Case("box of 1 px", "box-small", LABELS, 1, put(LABELS, 1, x0=0.5, x1=0.53)),
     Case("query without match", "query-unmatched", LABELS, 2, put(LABELS, 2, label="chair")),
     Case("class of one photo", "class-single", LABELS, 0, put(LABELS, 0, label="chair")),
-    Case("source without train rows", "source-incomplete", LABELS, None, spec(sources=[TWO_TASKS])),
+    Case("task without train rows", "source-incomplete", LABELS, None, spec(sources=[TWO_TASKS])),
+    Case("source without queries", "source-incomplete", LABELS, None, no_rows("query")),
+    Case("source without corpus rows", "source-incomplete", LABELS, None, no_rows("corpus")),
 ]  # fmt: skip
 
 TOGETHER = [
