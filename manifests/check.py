@@ -84,7 +84,10 @@ def pods(objects: list[Object]) -> Iterator[Pod]:
         spec = found["spec"]
         if found["kind"] == "CronJob":
             spec = spec["jobTemplate"]["spec"]
-        template = found if found["kind"] in ("Pod", "ServingRuntime") else spec["template"]
+        if found["kind"] == "ServingRuntime":
+            yield Pod(name_of(found), spec.get("labels", {}), spec)
+            continue
+        template = found if found["kind"] == "Pod" else spec["template"]
         yield Pod(name_of(found), template["metadata"].get("labels", {}), template["spec"])
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from typing import Any
 
 import promql_parser
+import pytest
 import yaml
 
-from manifests.check import OVERLAYS, Object
+from manifests.check import OVERLAYS, Object, pods
 
 MONITORING = OVERLAYS.parent / "monitoring"
 TRITON = {
@@ -55,12 +58,55 @@ def test_every_expression_parses() -> None:
         promql_parser.parse(expression)
 
 
-def test_every_metric_is_triton_s_the_cluster_s_or_recorded_here() -> None:
+def selectors(expression: object) -> Iterator[Any]:
+    """The series that a parsed expression reads: each has a name and matchers of labels."""
+    if isinstance(expression, promql_parser.VectorSelector):
+        yield expression
+    parts = [getattr(expression, part, None) for part in ("lhs", "rhs", "expr", "vector_selector")]
+    for part in [*parts, *(getattr(expression, "args", None) or [])]:
+        if part is not None:
+            yield from selectors(part)
+
+
+def named(expression: str) -> set[str]:
+    return {str(selector.name) for selector in selectors(promql_parser.parse(expression))}
+
+
+def test_every_expression_reads_metrics_of_triton_the_cluster_or_recorded_here() -> None:
     recorded = {rule["record"] for rule in rules() if "record" in rule}
-    text = re.sub(r'"[^"]*"', "", " ".join(expressions()))
-    named = set(re.findall(r"\b(?:nv_|kube_|kubelet_|shoplens:)[a-z0-9_:]+", text))
-    assert named <= TRITON | CLUSTER | recorded
-    assert recorded <= named | {"shoplens:triton_queue_seconds"}
+    for expression in expressions():
+        assert named(expression) and named(expression) <= TRITON | CLUSTER | recorded, expression
+    read = {name for expression in expressions() for name in named(expression)}
+    assert recorded <= read | {"shoplens:triton_queue_seconds"}
+
+
+def test_the_page_s_table_has_the_alerts_that_there_are() -> None:
+    page = (OVERLAYS.parents[1] / "docs" / "kubernetes.md").read_text()
+    table = page[page.index("## Alerts") :]
+    alerts = [rule["alert"] for rule in rules() if "alert" in rule]
+    assert re.findall(r"^\| ([A-Z]\w+) \|", table, re.MULTILINE) == alerts
+
+
+@pytest.mark.parametrize(
+    ("overlay", "pod", "container", "scaler"),
+    [
+        ("gpu", "triton-5d9f7c-x2k4q", "triton", "triton"),
+        ("kserve", "shoplens-predictor-5d9f7c-x2k4q", "kserve-container", "shoplens-predictor"),
+    ],
+)
+def test_rules_and_dashboard_see_the_pods_of_either_way_to_serve(
+    rendered: dict[str, list[Object]], overlay: str, pod: str, container: str, scaler: str
+) -> None:
+    assert container in {each["name"] for found in pods(rendered[overlay]) for each in found.containers}
+    labels = {"pod": pod, "container": container, "horizontalpodautoscaler": scaler}
+    seen = set()
+    for expression in expressions():
+        for selector in selectors(promql_parser.parse(expression)):
+            for matcher in selector.matchers.matchers:
+                if matcher.name in labels:
+                    assert re.fullmatch(matcher.value, labels[matcher.name]), expression
+                    seen.add(matcher.name)
+    assert seen == set(labels)
 
 
 def test_the_autoscaler_reads_the_recorded_queue_time(rendered: dict[str, list[Object]]) -> None:

@@ -18,6 +18,7 @@ from manifests.check import (
     custom_problems,
     main,
     name_of,
+    pods,
     policy_problems,
     read_crds,
     reference_problems,
@@ -69,11 +70,16 @@ def test_a_rollout_never_has_fewer_pods_and_lets_requests_end(rendered: Rendered
     assert spec["template"]["spec"]["terminationGracePeriodSeconds"] > wait + drain
 
 
-@pytest.mark.parametrize("name", ["gpu", "local"])
-def test_triton_is_ready_by_values_and_loads_by_command_only(rendered: Rendered, name: str) -> None:
-    triton = container(one(rendered[name], "Deployment", "triton"))
+@pytest.mark.parametrize(("name", "mode"), [("gpu", "explicit"), ("local", "explicit"), ("kserve", "none")])
+def test_triton_is_ready_by_values_and_who_has_no_key_changes_nothing(rendered: Rendered, name: str, mode: str) -> None:
+    if name == "kserve":
+        [triton] = one(rendered[name], "ServingRuntime", "shoplens-triton")["spec"]["containers"]
+    else:
+        triton = container(one(rendered[name], "Deployment", "triton"))
     assert "probe.py" in " ".join(triton["readinessProbe"]["exec"]["command"])
-    assert "--model-control-mode=explicit" in triton["args"]
+    assert f"--model-control-mode={mode}" in triton["args"]
+    [key] = [variable["valueFrom"] for variable in triton["env"] if variable["name"] == "TRITON_ADMIN_KEY"]
+    assert key == {"secretKeyRef": {"name": "triton-admin", "key": "key"}}
     for guard in ("--http-restricted-api=", "--grpc-restricted-protocol="):
         [restricted] = [arg for arg in triton["args"] if arg.startswith(guard)]
         assert "model-repository" in restricted and restricted.endswith("=$(TRITON_ADMIN_KEY)")
@@ -120,6 +126,18 @@ def test_on_gpus_the_autoscaler_counts_the_pods_and_each_has_a_gpu(rendered: Ren
     ]
 
 
+def test_kserve_drains_and_scrapes_as_many_pods_as_it_starts(rendered: Rendered) -> None:
+    """That the pods of a predictor carry the runtime's labels, KServe's own code says; no KServe ran here."""
+    service = one(rendered["kserve"], "InferenceService", "shoplens")["spec"]["predictor"]
+    budget = one(rendered["kserve"], "PodDisruptionBudget", "triton")["spec"]
+    assert service["minReplicas"] > budget["minAvailable"]
+    runtime = one(rendered["kserve"], "ServingRuntime", "shoplens-triton")["spec"]
+    monitor = one(rendered["kserve"], "PodMonitor", "triton")["spec"]
+    for selector in (budget["selector"], monitor["selector"]):
+        assert selector["matchLabels"].items() <= runtime["labels"].items()
+    assert monitor["podMetricsEndpoints"][0]["port"] in [port["name"] for port in runtime["containers"][0]["ports"]]
+
+
 def test_locally_nothing_needs_a_gpu_object_storage_prometheus_or_trainer(rendered: Rendered) -> None:
     text = str(rendered["local"])
     assert "nvidia.com/gpu" not in text and "object-storage'" not in str(one(rendered["local"], "Deployment", "mlflow"))
@@ -137,12 +155,73 @@ def test_locally_nothing_needs_a_gpu_object_storage_prometheus_or_trainer(render
     )["data"] == {"destination": "/srv/mlflow/artifacts"}
 
 
-def test_only_mlflow_reaches_its_database_and_triton_reaches_nobody(rendered: Rendered) -> None:
-    for name in ("gpu", "local"):
-        database = one(rendered[name], "NetworkPolicy", "mlflow-postgres")["spec"]
-        [rule] = database["ingress"]
-        assert rule["from"] == [{"podSelector": {"matchLabels": {"app.kubernetes.io/name": "mlflow"}}}]
-        assert not one(rendered[name], "NetworkPolicy", "triton")["spec"].get("egress")
+INSIDE = {"podSelector": {}}
+CLIENTS = {"matchLabels": {"shoplens/client": "true"}}
+Ways = list[tuple[list[Object] | None, set[object]]]
+REACHED: dict[str, Ways] = {
+    # policy -> who may connect, to which ports
+    "triton": [
+        ([INSIDE, {"namespaceSelector": CLIENTS, "podSelector": CLIENTS}], {8000, 8001}),
+        ([{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}], {8002}),
+    ],
+    "mlflow": [([INSIDE], {5000})],
+    "mlflow-postgres": [([{"podSelector": {"matchLabels": {"app.kubernetes.io/name": "mlflow"}}}], {5432})],
+}
+OBJECT_STORAGE: Ways = [
+    ([{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}], {53}),
+    ([{"ipBlock": {"cidr": "0.0.0.0/0"}}], {443}),
+]
+REACHES: dict[str, Ways] = {
+    "triton": [],
+    "mlflow": [
+        ([{"podSelector": {"matchLabels": {"app.kubernetes.io/name": "mlflow-postgres"}}}], {5432}),
+        *OBJECT_STORAGE,
+    ],
+    "mlflow-postgres": [],
+}
+
+
+def ways(objects: list[Object], policy: Object, side: str) -> Ways:
+    """Who connects, and the numbers of the ports by the name that the pods behind them give; None or none is all."""
+    found: Ways = []
+    for rule in policy["ingress" if side == "from" else "egress"]:
+        behind = policy if side == "from" else (rule.get("to") or [{}])[0]
+        labels = behind.get("podSelector", {}).get("matchLabels", {}).items()
+        numbers = {
+            port["name"]: port["containerPort"]
+            for pod in pods(objects)
+            if labels <= pod.labels.items()
+            for each in pod.containers
+            for port in each.get("ports", [])
+        }
+        ports = {numbers.get(port.get("port"), port.get("port")) for port in rule.get("ports", [])}
+        found.append((rule.get(side), ports))
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_who_reaches_whom_on_which_ports(rendered: Rendered, name: str) -> None:
+    policies = {
+        found["metadata"]["name"]: found["spec"] for found in rendered[name] if found["kind"] == "NetworkPolicy"
+    }
+    assert set(policies) == ({"triton"} if name == "kserve" else set(REACHED))
+    for policy, spec in policies.items():
+        assert spec["policyTypes"] == ["Ingress", "Egress"]
+        assert ways(rendered[name], spec, "from") == REACHED[policy]
+        reaches = OBJECT_STORAGE if (name, policy) == ("kserve", "triton") else REACHES[policy]
+        assert ways(rendered[name], spec, "to") == reaches
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_server_has_a_network_policy(rendered: Rendered, name: str) -> None:
+    chosen = [
+        found["spec"]["podSelector"]["matchLabels"].items()
+        for found in rendered[name]
+        if found["kind"] == "NetworkPolicy"
+    ]
+    for pod in pods(rendered[name]):
+        if pod.where.startswith(("Deployment", "StatefulSet", "ServingRuntime")):
+            assert any(labels <= pod.labels.items() for labels in chosen), pod.where
 
 
 def test_accounts_may_do_what_their_work_takes(rendered: Rendered) -> None:
