@@ -1,9 +1,8 @@
-"""The compiled graph is the stage table's, and every reference in it resolves."""
+"""The compiled graph is the stage table's, and a graph in which a reference leads nowhere is not compiled."""
 
 import copy
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -14,10 +13,12 @@ from typing import Any
 
 import pytest
 import yaml
-from google.protobuf import json_format
-from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
+from kfp import dsl
 
 import pipeline
+from shoplens.errors import ShoplensError
+from shoplens.kubeflow import command
+from shoplens.kubeflow.references import check_package, follow_references
 from shoplens.params import read_params
 from shoplens.stages import STAGES, Stage
 
@@ -117,10 +118,10 @@ def pods(documents: list[Spec]) -> Spec:
 
 @dataclass(frozen=True)
 class Task:
-    """A task that runs a component, with the groups around it (If, ExitHandler) taken away."""
+    """What the stage table and cluster.yaml say about a task; `Wired` says what the first three are."""
 
-    artifacts: Mapping[str, tuple[str, str]]  # input -> producing task and its output
-    parameters: Mapping[str, Any]  # input -> name of a pipeline parameter, or a constant
+    artifacts: Mapping[str, tuple[str, str]]
+    parameters: Mapping[str, Any]
     conditions: tuple[str, ...]
     cached: bool
     display_name: str
@@ -132,99 +133,22 @@ def contract(spec: Spec) -> dict[str, Task]:
     """All tasks by name. Every reference is followed.
 
     Raises:
-        KeyError: if one leads nowhere.
+        ShoplensError: if one leads nowhere.
     """
-    found: dict[str, Task] = {}
-    names = spec["root"].get("inputDefinitions", {}).get("parameters", {})
-    _walk(spec, spec["root"], {}, {name: name for name in names}, (), found)
-    return found
-
-
-def _walk(
-    spec: Spec,
-    group: Spec,
-    artifacts: Mapping[str, tuple[str, str]],
-    parameters: Mapping[str, Any],
-    conditions: tuple[str, ...],
-    found: dict[str, Task],
-) -> None:
-    tasks = group["dag"]["tasks"]
-    for name, task in tasks.items():
-        component = spec["components"][task["componentRef"]["name"]]
-        loop = task.get("parameterIterator")
-        for before in task.get("dependentTasks", []):
-            tasks[before]
-        wired = task.get("inputs", {})
-        files = {key: _artifact(spec, tasks, artifacts, ref) for key, ref in wired.get("artifacts", {}).items()}
-        values = {key: _parameter(spec, tasks, parameters, ref) for key, ref in wired.get("parameters", {}).items()}
-        if loop:
-            values[loop["itemInput"]] = ("each of", *values[loop["items"]["inputParameter"]])
-        for value in values.values():
-            _resolved(str(value), values)
-        _check_declared(component, files, values)
-        condition = task.get("triggerPolicy", {}).get("condition")
-        if condition:
-            for inner in re.findall(r"parameter_values\['([^']+)'\]", condition):
-                condition = condition.replace(f"inputs.parameter_values['{inner}']", ".".join(values[inner]))
-        around = (*conditions, condition) if condition else conditions
-        if "dag" in component:
-            _walk(spec, component, files, values, around, found)
-            continue
-        container = spec["deploymentSpec"]["executors"][component["executorLabel"]]["container"]
-        accelerator = container["resources"].get("accelerator", {})
-        found[name] = Task(
-            files,
-            {key: value for key, value in values.items() if key in component["inputDefinitions"].get("parameters", {})},
-            around,
-            task["cachingOptions"].get("enableCache", False),
-            task["taskInfo"]["name"],
-            _resolved(container["image"], values),
-            {key: _resolved(text, values) for key, text in accelerator.items()},
+    groups = (spec["root"], *spec["components"].values())
+    tasks = {name: task for group in groups for name, task in group.get("dag", {}).get("tasks", {}).items()}
+    return {
+        name: Task(
+            wired.artifacts,
+            wired.parameters,
+            wired.conditions,
+            tasks[name]["cachingOptions"].get("enableCache", False),
+            tasks[name]["taskInfo"]["name"],
+            wired.container["image"],
+            wired.container["resources"].get("accelerator", {}),
         )
-
-
-def _resolved(text: str, values: Mapping[str, Any]) -> str:
-    return re.sub(r"\{\{\$\.inputs\.parameters\['([^']+)'\]\}\}", lambda match: str(values[match[1]]), text)
-
-
-def _artifact(spec: Spec, tasks: Spec, outer: Mapping[str, tuple[str, str]], ref: Spec) -> tuple[str, str]:
-    if "componentInputArtifact" in ref:
-        return outer[ref["componentInputArtifact"]]
-    producer, key = ref["taskOutputArtifact"]["producerTask"], ref["taskOutputArtifact"]["outputArtifactKey"]
-    component = spec["components"][tasks[producer]["componentRef"]["name"]]
-    component["outputDefinitions"]["artifacts"][key]
-    if "dag" not in component:
-        return producer, key
-    [selected] = component["dag"]["outputs"]["artifacts"][key]["artifactSelectors"]  # of a loop
-    inner = {"producerTask": selected["producerSubtask"], "outputArtifactKey": selected["outputArtifactKey"]}
-    return _artifact(spec, component["dag"]["tasks"], {}, {"taskOutputArtifact": inner})
-
-
-def _parameter(spec: Spec, tasks: Spec, outer: Mapping[str, Any], ref: Spec) -> Any:
-    if "componentInputParameter" in ref:
-        return outer[ref["componentInputParameter"]]
-    if "taskOutputParameter" in ref:
-        producer, key = ref["taskOutputParameter"]["producerTask"], ref["taskOutputParameter"]["outputParameterKey"]
-        spec["components"][tasks[producer]["componentRef"]["name"]]["outputDefinitions"]["parameters"][key]
-        return producer, key
-    if "taskFinalStatus" in ref:
-        tasks[ref["taskFinalStatus"]["producerTask"]]
-        return "status"
-    return ref["runtimeValue"]["constant"]
-
-
-def _check_declared(component: Spec, artifacts: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
-    """What a component or group declares is wired, and a group gets nothing that it does not declare."""
-    declared = component.get("inputDefinitions", {})
-    for wanted in declared.get("artifacts", {}):
-        artifacts[wanted]
-    for wanted in declared.get("parameters", {}):
-        parameters[wanted]
-    for given in artifacts:
-        declared["artifacts"][given]
-    if "dag" in component:
-        for given in parameters:
-            declared["parameters"][given]
+        for name, wired in follow_references(spec).items()
+    }
 
 
 def expected(stage: Stage) -> Task:
@@ -307,7 +231,7 @@ def test_a_shard_has_the_inputs_of_its_stage(spec: Spec, stage: str) -> None:
     whole, part = tasks[stage], tasks[PARTS[stage]]
     assert part.artifacts == {name: source for name, source in whole.artifacts.items() if name != "parts"}
     parts = {"embed": "parts", "evaluate-ranking": "parts-2"}[stage]
-    assert part.parameters == {**whole.parameters, "part": ("each of", parts, "Output")}
+    assert part.parameters == {**whole.parameters, "part": ("each of", (parts, "Output"))}
     assert part.accelerator == (_accelerator("shard_gpus") if stage == "embed" else {})
 
 
@@ -383,8 +307,7 @@ def test_a_change_of_the_graph_alone_is_noticed(spec: Spec, change: Callable[[Sp
 
 
 def test_every_declared_name_is_needed_for_the_graph_to_resolve(spec: Spec) -> None:
-    # kfp compiles references that lead nowhere (a GPU count as a parameter inside an exit handler): renaming any one
-    # declared input or output of a component must therefore be seen here. What is only shown in the UI is read by none.
+    # What is only shown in the UI is read by none.
     read = str([group["dag"] for group in (spec["root"], *spec["components"].values()) if "dag" in group])
     places = [
         (component, side, kind, key)
@@ -399,15 +322,9 @@ def test_every_declared_name_is_needed_for_the_graph_to_resolve(spec: Spec) -> N
     for component, side, kind, key in places:
         names = spec["components"][component][side][kind]
         names["renamed"] = names.pop(key)
-        with pytest.raises(KeyError):
-            contract(spec)
+        with pytest.raises(ShoplensError, match="leads nowhere"):
+            follow_references(spec)
         names[key] = names.pop("renamed")
-
-
-def test_kubeflow_can_parse_it(spec: Spec) -> None:
-    message = json_format.ParseDict(spec, PipelineSpec())
-    assert message.pipeline_info.name == "shoplens"
-    assert {name.removeprefix("exec-") for name in message.deployment_spec["executors"]} == set(contract(spec))
 
 
 def test_defaults_are_the_committed_parameters_and_policy(spec: Spec) -> None:
@@ -545,6 +462,58 @@ def test_compiling_twice_gives_the_same_bytes(compiled: Path, tmp_path: Path) ->
     options = ("--cluster", compiled.with_name("cluster.yaml"), "--out", tmp_path / "again.yaml")
     assert call(*COMPILE, *options, cwd=tmp_path, PYTHONHASHSEED="2").returncode == 0
     assert (tmp_path / "again.yaml").read_bytes() == compiled.read_bytes()
+
+
+@dsl.component
+def work() -> None: ...
+
+
+def with_a_lost_reference(*_: Any) -> Any:
+    """A graph that kfp compiles, with a GPU count that its task never gets."""
+
+    @dsl.pipeline(name="lost")
+    def graph(gpus: str = "1") -> None:
+        with dsl.ExitHandler(work().set_display_name("finish"), name="run"):
+            work().set_accelerator_type("example.com/gpu").set_accelerator_limit(gpus)
+
+    return graph
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("compile", "--out", "pipeline.yaml"),
+        ("submit", "--host", "http://127.0.0.1:9", "--source", "nowhere", "--revision", "main"),
+    ],
+)
+def test_what_kfp_compiles_but_a_cluster_could_not_run_is_refused(
+    arguments: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert command.main(with_a_lost_reference, ROOT, [*arguments, "--image", IMAGE]) == 2
+    said = capsys.readouterr().err
+    assert "task work-2 refers to parameter 'pipelinechannel--gpus', which leads nowhere" in said
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("producerTask: prepare\n", "producerTask: prepared\n", "refers to task 'prepared', which leads nowhere"),
+        ("outputParameterKey: promote\n", "outputParameterKey: promoted\n", "output of gate 'promoted'"),
+        ("      - check-params\n", "      - check\n", "task fetch refers to task 'check'"),
+        ("strategy: ALL_UPSTREAM_TASKS_COMPLETED", "strategy: WHATEVER_HAPPENED", "none that Kubeflow reads"),
+        ("platforms:", "platform:", "none that Kubeflow reads"),
+    ],
+)
+def test_a_broken_package_is_refused_with_the_task_and_the_reference(
+    compiled: Path, old: str, new: str, told: str
+) -> None:
+    text = compiled.read_text()
+    check_package(text.encode())
+    assert old in text
+    with pytest.raises(ShoplensError, match=told):
+        check_package(text.replace(old, new).encode())
 
 
 def test_renaming_a_parameter_in_the_graph_alone_is_noticed(tmp_path: Path) -> None:

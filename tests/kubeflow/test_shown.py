@@ -99,6 +99,9 @@ def test_every_stage_shows_something(stage: Any) -> None:
 
 
 def test_the_outcome_of_a_run_says_where_to_look() -> None:
-    assert "was promoted" in outcome_text("shop", "v1", "SUCCEEDED", None)
+    for state in ("SUCCEEDED", "COMPLETE"):  # of kfp's local runner, and of the server (2.17)
+        assert "was promoted" in outcome_text("shop", "v1", state, None)
+    lost = outcome_text("shop", "", "RUNNING", None)  # on a cluster, when a pod was gone before it could report
+    assert "see the graph" in lost and "promoted" not in lost
     refused = outcome_text("shop", "", "FAILED", "Task refuse failed.")
     assert refused.startswith("run on shop ended: FAILED: Task refuse failed.") and "gate said no" in refused

@@ -20,6 +20,7 @@ from shoplens.kubeflow.arguments import parse_arguments
 from shoplens.kubeflow.cluster import Cluster, read_cluster
 from shoplens.kubeflow.local_run import run_graph
 from shoplens.kubeflow.options import parser
+from shoplens.kubeflow.references import check_package
 from shoplens.kubeflow.remote_run import INTERRUPTED, NOT_STARTED, Watch, follow_run, submit_run
 from shoplens.kubeflow.server import Server, connect, find_token
 from shoplens.kubeflow.source import read_source
@@ -34,13 +35,19 @@ Build = Callable[[Params, str, Cluster], Any]
 
 
 def compiled(graph: Any) -> bytes:
-    """The graph as Kubeflow's YAML; the same graph gives the same bytes."""
+    """The graph as Kubeflow's YAML; the same graph gives the same bytes.
+
+    Raises:
+        ShoplensError: if it could not run on a cluster, because a reference in it leads nowhere.
+    """
     from kfp import compiler
 
     with TemporaryDirectory() as folder:
-        package = Path(folder) / "pipeline.yaml"
-        compiler.Compiler().compile(graph, str(package))
-        return package.read_bytes()
+        path = Path(folder) / "pipeline.yaml"
+        compiler.Compiler().compile(graph, str(path))
+        package = path.read_bytes()
+    check_package(package)
+    return package
 
 
 def run(graph: Any, layout: Layout) -> int:

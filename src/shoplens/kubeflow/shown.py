@@ -70,24 +70,28 @@ def decision_text(decision: Mapping[str, Any]) -> str:
 
 
 def outcome_text(source: str, revision: str, state: str, error: str | None) -> str:
-    """How a run ended, and where to look: all that an exit task can tell, for it is given no artifacts.
+    """How a run ended, and where to look: all that an exit task can tell.
 
-    A run that ends well has promoted: one that the gate refuses fails in task refuse, with the reasons.
+    It is given no artifacts, and Kubeflow 2.17 tells it the state alone, neither which task failed nor why. A run that
+    ends well has promoted: one that the gate refuses fails in task refuse, with the reasons.
 
     Args:
         source: what the run was started on.
         revision: of the source; empty for a folder.
-        state: the run's, as Kubeflow calls it (`SUCCEEDED`, `FAILED`, `CANCELLED`).
-        error: what Kubeflow says about the failure.
+        state: of the group of all other tasks: `COMPLETE`, `FAILED`, or `RUNNING` if a pod was gone before it could
+            report (backend/src/v2/driver/resolve.go); kfp's local runner says `SUCCEEDED` or `FAILED`.
+        error: what is said about the failure; empty on a cluster.
     """
     where = f"{source} at {revision}" if revision else source
     said = f": {error}" if error else ""
+    promoted = "The candidate was promoted and is served. What was measured: the report of task Report."
     meant = {
-        "SUCCEEDED": "The candidate was promoted and is served. What was measured: the report of task Report.",
+        "SUCCEEDED": promoted,
+        "COMPLETE": promoted,
         "FAILED": "Nothing that is served was changed before task Deploy. If task Refuse failed, the gate said no: its "
         "reasons are there and in the decision of task Gate, and task Report has the page. Else see the failed task.",
     }
-    return f"run on {where} ended: {state}{said}\n\n{meant.get(state, 'What its tasks finished is in the graph.')}\n"
+    return f"run on {where} ended: {state}{said}\n\n{meant.get(state, 'For what its tasks finished, see the graph.')}\n"
 
 
 def single_page(docs: Path) -> str:
