@@ -20,6 +20,7 @@ from shoplens.errors import ShoplensError
 from shoplens.files import digest_folder
 from shoplens.models.activations import FrozenRows
 from shoplens.models.proxies import validation_loss
+from shoplens.models.proxy_bank import ProxySGD
 from shoplens.params import TrainParams
 from shoplens.training import loop
 from shoplens.training.batches import AugmentedRows, BatchReader, Material
@@ -56,6 +57,51 @@ def trainer_of(material: Material, **changes: Any) -> Trainer:
 def checkpoint(tmp_path: Path) -> Path:
     (tmp_path / "checkpoint").mkdir(exist_ok=True)
     return tmp_path / "checkpoint/checkpoint.pt"
+
+
+# --- optimiser -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("optimiser", "kind", "settings"),
+    [
+        ("adam", torch.optim.Adam, {"betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0, "amsgrad": False}),
+        ("sgd", torch.optim.SGD, {"momentum": 0.9, "weight_decay": 1e-4, "dampening": 0, "nesterov": False}),
+    ],
+)
+def test_the_optimiser_has_the_paper_s_settings_for_all_that_learns_but_sampled_proxies(
+    marketplace: Path, optimiser: str, kind: type[torch.optim.Optimizer], settings: dict[str, Any]
+) -> None:
+    """Adam: Booking, section 3.4. SGD, and proxies with any optimiser: Pinterest, section 4.1."""
+    changes = {"sampled": {"camera/set": 9}, "batch_photos": 24, "frozen_blocks": 8}
+    trainer = trainer_of(material_of(marketplace), optimiser=optimiser, **changes)
+    assert type(trainer.optimiser) is kind
+    learning = {id(p) for p in trainer.network.parameters() if p.requires_grad}
+    groups = trainer.optimiser.param_groups
+    assert sorted(id(p) for group in groups for p in group["params"]) == sorted(learning)
+    for group in groups:
+        assert {name: group[name] for name in settings} == settings
+        assert (group["lr"], group["maximize"]) == (trainer.params.learning_rate, False)
+    assert trainer.network.sampled["camera/set"].bank._sgd == ProxySGD("lazy", 0.9, 1e-4)
+
+
+def test_network_and_proxies_learn_at_the_rates_of_the_epoch(marketplace: Path, tmp_path: Path) -> None:
+    """The network at learning_rate and proxies at theirs; both fall after warm-up and another epoch."""
+    changes = {"sampled": {"camera/set": 9}, "batch_photos": 24, "warm_up_batch_photos": 24, "max_epochs": 3}
+    schedule = {"learning_rate": 0.01, "proxy_learning_rate": 0.5, "warm_up_epochs": 1, "decay_every": 1}
+    trainer = trainer_of(material_of(marketplace), optimiser="sgd", **changes, **schedule)
+    sampler, rates = trainer.network.sampled["camera/set"], []
+    update = sampler.update
+
+    def watched(rate: float) -> None:
+        rates.append((trainer.progress.epoch, *(group["lr"] for group in trainer.optimiser.param_groups), rate))
+        update(rate)
+
+    sampler.update = watched  # type: ignore[method-assign]
+    trainer.run(checkpoint(tmp_path))
+    seen = sorted(set(rates))
+    assert [epoch for epoch, *_ in seen] == [0, 1, 2]
+    assert [rate for _, *rest in seen for rate in rest] == pytest.approx([0.01, 0.5, 0.01, 0.5, 0.001, 0.05])
 
 
 # --- validation ------------------------------------------------------------------------------------------------------
