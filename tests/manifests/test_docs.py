@@ -54,8 +54,25 @@ def test_the_commands_of_a_page_exist_with_these_options(page: str) -> None:
     assert found
 
 
-@pytest.mark.parametrize("page", ["kubeflow", "operations"])
-def test_a_page_says_what_was_executed_and_by_which_test(page: str) -> None:
-    text = (ROOT / "docs" / f"{page}.md").read_text()
-    table = text[text.index("| executed here | validated only |") :]
-    assert "tests/" in table
+HEAD = "| executed here | validated only |"
+TABLES = [path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if HEAD in path.read_text()]
+
+
+def executed(page: Path) -> list[tuple[str, str]]:
+    """What each row of a page's table is about, and its cell about what was executed here."""
+    rows = page.read_text().split(HEAD)[1].split("\n\n")[0].strip().splitlines()[1:]
+    return [(cells[1].strip(), cells[2].strip()) for cells in (row.split("|") for row in rows)]
+
+
+@pytest.mark.parametrize("page", TABLES, ids=lambda page: page.stem)
+def test_what_is_said_to_be_executed_names_the_tests_that_do_it(page: Path) -> None:
+    rows = executed(page)
+    assert rows
+    for part, cell in rows:
+        named = re.findall(r"`(tests/[\w./]+)`", cell)
+        assert named or not cell, part
+        assert [name for name in named if not (ROOT / name).exists()] == [], part
+
+
+def test_the_pages_about_clusters_say_what_was_executed() -> None:
+    assert {"README", *PAGES} <= {page.stem for page in TABLES}
