@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -110,6 +111,46 @@ def test_a_rollback_by_hand_finds_all_it_needs_in_either_overlay(rendered: Rende
     values = {variable["name"]: variable.get("value") for variable in container["env"]}
     assert values["SHOPLENS_TARGET"] == f"{mounts['target']}/target.yaml"
     assert cli_parser().parse_args([*container["command"][1:], *container["args"]]).command == "rollback"
+
+
+@pytest.fixture(scope="module")
+def deploying_to_s3(tmp_path_factory: pytest.TempPathFactory) -> Needs:
+    """Of stage deploy, with the lines of the page in cluster.yaml."""
+    page = (ROOT / "docs" / "kubernetes.md").read_text()
+    [lines] = [block for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "AWS_ENDPOINT_URL" in block]
+    whole = (ROOT / "cluster.yaml").read_text()
+    changed = tmp_path_factory.mktemp("cluster") / "cluster.yaml"
+    changed.write_text(whole[: whole.index("  deploy:\n")] + lines)  # it is the last stage
+    return read_cluster(changed).needs("deploy")
+
+
+def test_with_models_on_s3_stage_deploy_writes_where_triton_reads(rendered: Rendered, deploying_to_s3: Needs) -> None:
+    storage = next(found["data"] for found in rendered["s3"] if found["metadata"]["name"].startswith("triton-storage-"))
+    assert not deploying_to_s3.volumes and set(deploying_to_s3.config_maps) <= names(rendered["s3"], "ConfigMap")
+    assert deploying_to_s3.env["AWS_ENDPOINT_URL"] == storage["endpoint"]
+    assert deploying_to_s3.env["AWS_DEFAULT_REGION"] == storage["region"]
+    text = named(rendered["s3"], "ConfigMap", "shoplens-target")["data"]["target.yaml"]
+    target = parse(Target, yaml.safe_load(text), "target.yaml")
+    assert target.key is not None
+    assert set(deploying_to_s3.secrets) == {target.key.variable, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+    assert target.repository == f"s3://{storage['bucket']}/{storage['prefix']}"
+
+
+def test_with_models_on_s3_a_rollback_by_hand_takes_the_component_and_no_volume(
+    rendered: Rendered, deploying_to_s3: Needs, tmp_path: Path
+) -> None:
+    for folder in ("images", "rollback", "s3"):
+        shutil.copytree(ROOT / "manifests" / folder, tmp_path / folder)
+    chosen = tmp_path / "rollback" / "kustomization.yaml"
+    chosen.write_text(chosen.read_text() + "  - ../s3\n")  # components come last
+    objects = render(tmp_path / "rollback")
+    assert [*core_problems(objects), *policy_problems(objects)] == []
+    assert reference_problems([*rendered["s3"], *objects]) == []
+    job = named(objects, "Job", "shoplens-rollback")
+    [container] = job["spec"]["template"]["spec"]["containers"]
+    assert "triton-repository" not in str(job) and "/srv/shoplens" not in str(container["volumeMounts"])
+    given = {variable["name"] for variable in container["env"]}
+    assert given >= {*deploying_to_s3.env, *deploying_to_s3.secrets} - {"GX_ANALYTICS_ENABLED"}
 
 
 def test_the_nightly_run_submits_with_its_own_image_and_the_token_that_submit_looks_for(rendered: Rendered) -> None:

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from manifests.base.probe import probe
 from manifests.check import (
@@ -26,7 +27,7 @@ from manifests.check import (
 
 Rendered = dict[str, list[Object]]
 Schemas = dict[tuple[str, str], Object]
-NAMES = ["gpu", "kserve", "local"]
+NAMES = ["gpu", "kserve", "local", "s3"]
 
 
 def one(objects: list[Object], kind: str, name: str) -> Object:
@@ -60,7 +61,7 @@ def test_everything_is_in_the_namespace(rendered: Rendered, name: str) -> None:
     assert spaces == {"shoplens"}
 
 
-@pytest.mark.parametrize("name", ["gpu", "local"])
+@pytest.mark.parametrize("name", ["gpu", "local", "s3"])
 def test_a_rollout_never_has_fewer_pods_and_lets_requests_end(rendered: Rendered, name: str) -> None:
     spec = one(rendered[name], "Deployment", "triton")["spec"]
     assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
@@ -70,7 +71,9 @@ def test_a_rollout_never_has_fewer_pods_and_lets_requests_end(rendered: Rendered
     assert spec["template"]["spec"]["terminationGracePeriodSeconds"] > wait + drain
 
 
-@pytest.mark.parametrize(("name", "mode"), [("gpu", "explicit"), ("local", "explicit"), ("kserve", "none")])
+@pytest.mark.parametrize(
+    ("name", "mode"), [("gpu", "explicit"), ("local", "explicit"), ("s3", "explicit"), ("kserve", "none")]
+)
 def test_triton_is_ready_by_values_and_who_has_no_key_changes_nothing(rendered: Rendered, name: str, mode: str) -> None:
     if name == "kserve":
         [triton] = one(rendered[name], "ServingRuntime", "shoplens-triton")["spec"]["containers"]
@@ -136,6 +139,50 @@ def test_kserve_drains_and_scrapes_as_many_pods_as_it_starts(rendered: Rendered)
     for selector in (budget["selector"], monitor["selector"]):
         assert selector["matchLabels"].items() <= runtime["labels"].items()
     assert monitor["podMetricsEndpoints"][0]["port"] in [port["name"] for port in runtime["containers"][0]["ports"]]
+
+
+def test_a_triton_that_reads_object_storage_reads_what_is_deployed_with_keys_by_reference(rendered: Rendered) -> None:
+    """By Triton's form of an address, s3://https://host:port/bucket/path; no Triton read a bucket here."""
+    pod = one(rendered["s3"], "Deployment", "triton")["spec"]["template"]["spec"]
+    [triton], [beside] = pod["containers"], pod["initContainers"]
+    variables = {variable["name"]: variable.get("valueFrom", {}) for variable in triton["env"]}
+    assert variables.items() >= {variable["name"]: variable.get("valueFrom", {}) for variable in beside["env"]}.items()
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        assert variables[name] == {"secretKeyRef": {"name": "models-storage", "key": name}}
+    values = {
+        name: one(rendered["s3"], "ConfigMap", source["configMapKeyRef"]["name"])["data"][
+            source["configMapKeyRef"]["key"]
+        ]
+        for name, source in variables.items()
+        if "configMapKeyRef" in source
+    }
+    [served] = [arg.partition("=")[2] for arg in triton["args"] if arg.startswith("--model-repository=")]
+    served = re.sub(r"\$\((\w+)\)", lambda found: values[found[1]], served)
+    target = yaml.safe_load(one(rendered["s3"], "ConfigMap", "shoplens-target")["data"]["target.yaml"])
+    place = re.fullmatch(r"s3://https://[a-z0-9.-]+:443/([0-9a-z.-]+/[\w.-]+)/repository", served)
+    assert place is not None and target["repository"] == f"s3://{place[1]}"
+    assert [values[name] for name in ("BUCKET", "PREFIX")] == place[1].split("/") and values["AWS_DEFAULT_REGION"]
+
+
+def test_the_probe_of_a_triton_that_reads_object_storage_finds_its_examples(rendered: Rendered) -> None:
+    pod = one(rendered["s3"], "Deployment", "triton")["spec"]["template"]["spec"]
+    [triton], [beside] = pod["containers"], pod["initContainers"]
+    assert beside["restartPolicy"] == "Always"  # it goes on beside Triton
+    assert "/shoplens-mlflow@" in beside["image"]
+    assert "\nboto3==" in (OVERLAYS.parents[1] / "images" / "mlflow-requirements.lock").read_text()
+    folder = triton["readinessProbe"]["exec"]["command"][-1]
+    assert beside["args"] == ["$(BUCKET)", "$(PREFIX)", folder]
+    assert beside["startupProbe"]["exec"]["command"] == ["test", "-d", f"{folder}/slots"]
+    for container_, read_only in ((triton, True), (beside, False)):
+        [mount] = [mount for mount in container_["volumeMounts"] if mount["mountPath"] == folder]
+        assert mount["name"] == "repository" and mount.get("readOnly", False) is read_only
+    [volume] = [volume for volume in pod["volumes"] if volume["name"] == "repository"]
+    assert set(volume) == {"name", "emptyDir"}
+    [mount] = [mount for mount in beside["volumeMounts"] if mount["name"] == "slots"]
+    [volume] = [volume for volume in pod["volumes"] if volume["name"] == "slots"]
+    script = one(rendered["s3"], "ConfigMap", volume["configMap"]["name"])["data"]
+    assert beside["command"] == ["python", f"{mount['mountPath']}/{next(iter(script))}"]
+    assert "triton-repository" not in str(rendered["s3"])
 
 
 def test_locally_nothing_needs_a_gpu_object_storage_prometheus_or_trainer(rendered: Rendered) -> None:
@@ -208,7 +255,7 @@ def test_who_reaches_whom_on_which_ports(rendered: Rendered, name: str) -> None:
     for policy, spec in policies.items():
         assert spec["policyTypes"] == ["Ingress", "Egress"]
         assert ways(rendered[name], spec, "from") == REACHED[policy]
-        reaches = OBJECT_STORAGE if (name, policy) == ("kserve", "triton") else REACHES[policy]
+        reaches = OBJECT_STORAGE if name in ("kserve", "s3") and policy == "triton" else REACHES[policy]
         assert ways(rendered[name], spec, "to") == reaches
 
 
