@@ -5,6 +5,7 @@ The quick tests interrupt it in this process; the slow ones really kill it, fill
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ from training.small import go, prepared
 from shoplens.artifacts import read_artifact
 from shoplens.files import digest_folder, read_json
 from shoplens.training import loop
-from shoplens.training.checkpoint import load_checkpoint
+from shoplens.training.checkpoint import describe_others, load_checkpoint, note_classes
 
 PARAMS = small.PARAMS.model_copy(update={"frozen_blocks": 8, "patience": 2})
 """With batch norm that learns, and dropout."""
@@ -78,7 +79,7 @@ def whole(whole_of: Callable[[str], str]) -> str:
 
 
 def checkpoints(root: Path) -> list[Path]:
-    return [path for path in (root / "home/checkpoints").rglob("*") if path.is_file()]
+    return list((root / "home/checkpoints").rglob("checkpoint.pt"))
 
 
 def stopping(monkeypatch: pytest.MonkeyPatch, name: str, calls: int) -> None:
@@ -114,7 +115,7 @@ def test_a_training_interrupted_after_every_third_batch_ends_with_the_same_bytes
     assert interruptions >= 2
     assert capsys.readouterr().err.count("Resuming at epoch") == interruptions
     assert digest_folder(root / "artifacts/train") == whole_of(name)
-    assert checkpoints(root) == []
+    assert not list((root / "home/checkpoints").iterdir())
 
 
 def test_a_training_interrupted_before_validation_ends_with_the_same_bytes(
@@ -143,7 +144,7 @@ def test_the_checkpoint_holds_the_banks_of_proxies(root: Path) -> None:
     assert set(states) == {"network", "banks", "optimiser", "scaler", "gradnorm"}
 
 
-def test_another_list_of_classes_starts_afresh(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_list_of_classes_starts_afresh_and_says_so(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The checkpoint is found by what the data holds; were it found, the bank would refuse it (tests/models)."""
     changes = SETTINGS["lazy proxies and GradNorm"]
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Stopped):
@@ -157,8 +158,14 @@ def test_another_list_of_classes_starts_afresh(root: Path, capsys: pytest.Captur
     shutil.rmtree(root / "artifacts")
     capsys.readouterr()
     again = digest_folder(go(prepared(root), PARAMS, **changes))
-    assert "Resuming" not in capsys.readouterr().err
-    assert checkpoints(root) == [left]
+    said = capsys.readouterr().err
+    assert "Resuming" not in said
+    assert (
+        f"Training starts afresh: no checkpoint is of these data, classes and parameters. {left} is of other classes "
+        "of camera/set ('set-0' is gone, 'renamed' is new now): restore those to go on from it, or delete its folder "
+        "if no training uses it, as nothing else will"
+    ) in said.splitlines()
+    assert checkpoints(root) == [left], "not deleted: another training may write it"
     shutil.rmtree(root / "artifacts/train")
     shutil.rmtree(root / "home/checkpoints")
     assert digest_folder(go(root, PARAMS, **changes)) == again
@@ -173,8 +180,32 @@ def test_what_was_there_before_stays_whole_and_other_parameters_start_afresh(
         go(root, PARAMS, seed=2)
     assert digest_folder(out) == whole
     read_artifact(out, "train", {"data": root / "data", "prepare": root / "artifacts/prepare"})
+    (left,) = checkpoints(root)
+    assert "starts afresh" not in capsys.readouterr().err, "there was nothing to go on from"
     assert digest_folder(go(root, PARAMS)) == whole
-    assert "Resuming" not in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "Resuming" not in said
+    assert f"parameters. {left} is of other data, parameters or number of processes: restore" in said
+
+
+def test_of_several_checkpoints_the_last_written_is_named(tmp_path: Path) -> None:
+    paths = [tmp_path / name / "checkpoint.pt" for name in ("b", "c", "a")]
+    for age, path in enumerate(paths):
+        note_classes(path, {"shop/instance": ["lamp", "vase"], "elsewhere": ["bed"]})
+        path.touch()
+        os.utime(path, (1000 - age, 1000 - age))
+    (tmp_path / "killed before its first checkpoint").mkdir()
+    now = tmp_path / "d/checkpoint.pt"
+    assert f"{paths[0]} (2 older ones lie beside it) is of other data," in (
+        describe_others(now, {"shop/instance": ["vase", "lamp"]}) or ""
+    )
+    assert "other classes of shop/instance ('sofa' is new now)" in (
+        describe_others(now, {"shop/instance": ["lamp", "sofa", "vase"]}) or ""
+    )
+    paths[0].with_name("classes.json").unlink()
+    assert "is of other data," in (describe_others(now, {"shop/instance": ["lamp"]}) or "")
+    shutil.rmtree(tmp_path)
+    assert describe_others(now, {}) is None
 
 
 def test_a_damaged_checkpoint_is_said_and_training_starts_afresh(
@@ -279,7 +310,7 @@ def test_training_killed_three_times_ends_with_the_same_bytes(eager: Path, whole
     said = finish(eager, "train", PARAMS)
     assert "Resuming at epoch" in said
     assert digest_folder(eager / "artifacts/train") == digest_folder(whole_by_command)
-    assert checkpoints(eager) == []
+    assert not list((eager / "home/checkpoints").iterdir())
     assert not list((eager / "artifacts").glob(".train.tmp*")), "leftovers of the killed runs"
 
 

@@ -8,15 +8,19 @@ place in the order of batches is all that must be remembered.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from shoplens.files import digest_json, replacing_file
+from shoplens.errors import ShoplensError
+from shoplens.files import digest_json, read_json, replacing_file, write_json
 from shoplens.home import home
 from shoplens.progress import say
+
+CHECKPOINT, CLASSES = "checkpoint.pt", "classes.json"
 
 
 @dataclass
@@ -39,7 +43,7 @@ class Progress:
 
 def checkpoint_path(params: dict[str, Any], inputs: dict[str, str], processes: int) -> Path:
     """The checkpoint of this very configuration, data and number of processes, by which batches are as large."""
-    return home() / "checkpoints" / digest_json([params, inputs, processes])[:24] / "checkpoint.pt"
+    return home() / "checkpoints" / digest_json([params, inputs, processes])[:24] / CHECKPOINT
 
 
 def save_checkpoint(path: Path, progress: Progress, states: dict[str, Any]) -> None:
@@ -64,6 +68,50 @@ def load_checkpoint(path: Path) -> tuple[Progress, dict[str, Any]] | None:
     except Exception as error:  # a damaged pickle raises anything; training afresh is always right
         say(f"{path} cannot be read ({error}); training starts afresh")
         return None
+
+
+def note_classes(path: Path, classes: Mapping[str, Sequence[str]]) -> None:
+    """Write beside a checkpoint which classes each task has, for `describe_others`."""
+    write_json(path.with_name(CLASSES), classes)
+
+
+def describe_others(path: Path, classes: Mapping[str, Sequence[str]]) -> str | None:
+    """What somebody who meant to resume must know when there is no checkpoint at `path`: which others there are.
+
+    Args:
+        path: where the checkpoint of this training would be.
+        classes: of each task that is trained, by its name.
+
+    Returns:
+        One line about the one written last, and what to do about it; None if there is no other.
+    """
+    others = sorted((other for other in path.parents[1].glob(f"*/{CHECKPOINT}") if other != path), key=_written)
+    if not others:
+        return None
+    try:
+        known = read_json(others[-1].with_name(CLASSES))
+    except ShoplensError:  # it has none, or its training has just ended
+        known = {}
+    differences = (_difference(task, known[task], classes[task]) for task in sorted(known.keys() & classes.keys()))
+    what = next(filter(None, differences), "other data, parameters or number of processes")
+    more = f" ({len(others) - 1} older ones lie beside it)" if len(others) > 1 else ""
+    return (
+        f"Training starts afresh: no checkpoint is of these data, classes and parameters. {others[-1]}{more} is of "
+        f"{what}: restore those to go on from it, or delete its folder if no training uses it, as nothing else will"
+    )
+
+
+def _written(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:  # its training has just ended
+        return 0.0
+
+
+def _difference(task: str, before: Sequence[str], now: Sequence[str]) -> str | None:
+    changes = {"gone": set(before) - set(now), "new": set(now) - set(before)}
+    named = [f"{min(names)!r} is {change}" for change, names in changes.items() if names]
+    return f"other classes of {task} ({', '.join(named)} now)" if named else None
 
 
 def remove_checkpoint(path: Path) -> None:

@@ -33,7 +33,13 @@ from shoplens.models.softmax_heads import NormSoftmaxHead, SoftmaxHead
 from shoplens.params import TrainParams
 from shoplens.progress import say
 from shoplens.training.batches import Material
-from shoplens.training.checkpoint import Progress, checkpoint_path, remove_checkpoint
+from shoplens.training.checkpoint import (
+    Progress,
+    checkpoint_path,
+    describe_others,
+    note_classes,
+    remove_checkpoint,
+)
 from shoplens.training.contrast import Contrast
 from shoplens.training.loop import Trainer
 from shoplens.training.losses import build_loss
@@ -205,7 +211,14 @@ def _fit(
     if group.first:
         group.wait()
     trainer = Trainer(network, material, rows, params, group)
-    trainer.resume(checkpoint)
+    resumed = trainer.resume(checkpoint)
+    if group.first:
+        classes = {task.name: task.classes for task in material.tasks}
+        classes |= {task.full_name: task.classes for task in image_tasks}
+        begun = None if resumed else describe_others(checkpoint, classes)
+        if begun:
+            say(begun)
+        note_classes(checkpoint, classes)
     return trainer, trainer.run(checkpoint)
 
 
