@@ -136,6 +136,7 @@ def test_the_kubeflow_graph_gives_the_same_metrics_and_decision(reproduced: Path
         "run",
         *("--data", str(reproduced / "data"), "--out", str(out)),
         *("--params", str(reproduced / "params.yaml"), "--policy", str(reproduced / "gate.yaml")),
+        *("--param", "embed_shards=2", "--param", "ranking_shards=2"),
         home=tmp_path / "store",
     )
     assert done.returncode == 0, done.stdout + done.stderr

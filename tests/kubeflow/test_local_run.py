@@ -75,6 +75,9 @@ def test_nothing_starts_when_a_file_is_wrong(
         (("--data", tiny_data, "--params", broken), "train.sed: unknown key; did you mean 'seed'?"),
         (("--data", tiny_data, "--policy", broken), "broken.yaml"),
         (("--data", tiny_data, "--policy", tmp_path / "no.yaml"), "no.yaml is missing"),
+        (("--data", tiny_data, "--param", "embed_shard=2"), "unknown parameter; did you mean 'embed_shards'?"),
+        (("--data", tiny_data, "--param", "embed_shards=two"), "must be a whole number"),
+        (("--data", tiny_data, "--param", f"source={tmp_path}"), "no --param sets it"),
     ):
         assert main(["run", *map(str, wrong), "--out", str(tmp_path / "out")]) == 2
         assert message in capsys.readouterr().err

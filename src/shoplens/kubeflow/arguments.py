@@ -13,7 +13,7 @@ from shoplens.params import parse_params
 from shoplens.stages import STAGES
 
 OPTIONS = ("source", "revision", "image")
-"""Parameters that have options of their own."""
+"""Parameters that have options of their own, or are nothing to a run on this machine."""
 SUFFIX = "_params"
 """A parameter with this ending holds a section of params.yaml as JSON."""
 
@@ -36,7 +36,9 @@ def parse_arguments(spec: Mapping[str, Any], given: Sequence[str], fixed: Mappin
         if not equals:
             raise ShoplensError(f"--param {text}: give name=value")
         if name in found or name in OPTIONS:
-            raise ShoplensError(f"--param {name}: {f'--{name} is its option' if name in OPTIONS else 'given twice'}")
+            raise ShoplensError(
+                f"--param {name}: {'no --param sets it: see --help' if name in OPTIONS else 'given twice'}"
+            )
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             remedy = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"

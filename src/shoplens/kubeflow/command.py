@@ -6,7 +6,7 @@ import argparse
 import os
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -50,9 +50,9 @@ def compiled(graph: Any) -> bytes:
     return package
 
 
-def run(graph: Any, layout: Layout) -> int:
+def run(graph: Any, arguments: Mapping[str, Any], layout: Layout) -> int:
     """Run the graph on this machine, print what came of it, and return the exit code."""
-    failure = run_graph(graph, {"source": str(layout.data)}, layout.artifacts.parent)
+    failure = run_graph(graph, arguments, layout.artifacts.parent)
     print(summary(layout))
     if failure and failure.task != "refuse":  # the summary has the reasons of a refusal
         print(f"\nTask {failure.task} failed: {failure.message}")
@@ -60,6 +60,17 @@ def run(graph: Any, layout: Layout) -> int:
         print(f"\nNothing was promoted, and no task failed: see {layout.artifacts.parent / 'run.log'}")
         return 1
     return 1 if failure else 0
+
+
+def local_arguments(graph: Any, args: argparse.Namespace) -> dict[str, Any]:
+    """The arguments that `run` was asked for.
+
+    Raises:
+        ShoplensError: if a parameter is not the graph's.
+    """
+    from google.protobuf.json_format import MessageToDict  # type: ignore[import-untyped]
+
+    return parse_arguments(MessageToDict(graph.pipeline_spec), args.param, {"source": str(args.data.absolute())})
 
 
 def submission_of(package: bytes, args: argparse.Namespace) -> Submission:
@@ -127,10 +138,11 @@ def main(build: Build, root: Path, argv: list[str] | None = None) -> int:
             server = _server(args)
             return submit_run(server, submission_of(compiled(graph), args), args.again, args.wait, _watch(args))
         read_spec(args.data)
+        arguments = local_arguments(graph, args)
         out = args.out.absolute()
         store = args.store or os.environ.get("SHOPLENS_HOME") or out / "store"
         os.environ["SHOPLENS_HOME"] = str(Path(store).absolute())
-        return run(graph, Layout(args.data.absolute(), args.policy, out / "artifacts"))
+        return run(graph, arguments, Layout(args.data.absolute(), args.policy, out / "artifacts"))
     except ShoplensError as error:
         print(error, file=sys.stderr)
         return NOT_STARTED

@@ -124,11 +124,12 @@ def parser(root: Path) -> argparse.ArgumentParser:
         epilog=f"{SUBMIT}\n{EXAMPLES}",
         formatter_class=raw,
     )
+    for started in (running, submitting):
+        started.add_argument(
+            "--param", action="append", default=[], metavar="NAME=VALUE", help="of the graph; as often as needed"
+        )
     submitting.add_argument("--source", required=True, help="git repository with data.dvc, as the cluster reaches it")
     submitting.add_argument("--revision", required=True, help="branch, tag or full id of a commit of the source")
-    submitting.add_argument(
-        "--param", action="append", default=[], metavar="NAME=VALUE", help="of the graph; as often as needed"
-    )
     submitting.add_argument("--experiment", help="where the UI lists the run (default: the pipeline's name)")
     submitting.add_argument("--service-account", help="of the run's pods (default: the server's)")
     submitting.add_argument("--wait", action="store_true", help="follow the run to its end")
