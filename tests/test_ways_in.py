@@ -140,6 +140,8 @@ def test_the_kubeflow_graph_gives_the_same_metrics_and_decision(reproduced: Path
         home=tmp_path / "store",
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    shards = [path.parts[-3] for path in out.glob("kubeflow/*/for-loop-*/*-shard/out/artifact.json")]
+    assert sorted(shards) == ["embed-shard"] * 2 + ["ranking-shard"] * 2
     assert metrics_of(out / "artifacts") == metrics_of(reproduced / "artifacts")
     ours, theirs = (
         json.loads((folder / "artifacts" / "gate" / "decision.json").read_text()) for folder in (out, reproduced)
