@@ -26,7 +26,7 @@ class Wired:
         artifacts: input -> producing task and its output.
         parameters: input -> name of a parameter of the graph, producing task and its output, or a constant.
         conditions: of the branches around it, outermost first.
-        container: what it runs, with each placeholder replaced by what it stands for.
+        container: what it runs, with each placeholder replaced by what it stands for; empty if kfp itself does it.
     """
 
     artifacts: Mapping[str, tuple[str, str]]
@@ -81,21 +81,24 @@ def _follow_group(
         given = task.get("inputs", {})
         artifacts = {k: _artifact(spec, tasks, outer_artifacts, ref, name) for k, ref in _of(given, "artifacts")}
         parameters = {k: _parameter(spec, tasks, outer_parameters, ref, name) for k, ref in _of(given, "parameters")}
-        loop = task.get("parameterIterator")
-        if loop:
-            items = _at(parameters, loop["items"]["inputParameter"], name, "input")
-            parameters[loop["itemInput"]] = ("each of", items)
         _replaced(list(parameters.values()), parameters, name)
+        if loop := task.get("parameterIterator"):
+            items = loop["items"]  # constants, as JSON, or an input
+            each = items["raw"] if "raw" in items else _at(parameters, items["inputParameter"], name, "input")
+            parameters[loop["itemInput"]] = ("each of", each)
+        if loop := task.get("artifactIterator"):
+            artifacts[loop["itemInput"]] = _at(artifacts, loop["items"]["inputArtifact"], name, "input")
         _check_declared(component, artifacts, parameters, name)
         condition = _condition(task.get("triggerPolicy", {}).get("condition"), parameters, name)
         around = (*conditions, condition) if condition else conditions
-        if "dag" in component:
-            _follow_group(spec, component, artifacts, parameters, around, found)
-            continue
-        executor = _at(spec["deploymentSpec"]["executors"], component["executorLabel"], name, "executor")
-        container = _replaced(executor["container"], parameters, name)
         declared = dict(_of(component.get("inputDefinitions", {}), "parameters"))
         own = {key: value for key, value in parameters.items() if key in declared}
+        optional = {key: entry.get("defaultValue", "") for key, entry in declared.items() if entry.get("isOptional")}
+        if "dag" in component:
+            _follow_group(spec, component, artifacts, optional | parameters, around, found)
+            continue
+        executor = _at(spec["deploymentSpec"]["executors"], component["executorLabel"], name, "executor")
+        container = _replaced(executor.get("container", {}), optional | parameters, name)
         found[name] = Wired(artifacts, own, around, container)
 
 
@@ -119,7 +122,7 @@ def _parameter(spec: Json, tasks: Json, outer: Json, ref: Json, task: str) -> An
 
 
 def _output(spec: Json, tasks: Json, producer: str, kind: str, key: str, task: str) -> tuple[str, str]:
-    """The task that makes an output, and its name there; of a loop, those inside it."""
+    """The task that makes an output, and its name there: inside a loop or a graph, if not one of several makes it."""
     _at(tasks, producer, task, "task")
     component = _component(spec, tasks, producer)
     _at(dict(_of(component.get("outputDefinitions", {}), kind)), key, task, f"output of {producer}")
@@ -127,9 +130,13 @@ def _output(spec: Json, tasks: Json, producer: str, kind: str, key: str, task: s
         return producer, key
     dag = component["dag"]
     made = _at(dict(_of(dag.get("outputs", {}), kind)), key, task, f"output of {producer}")
-    [selected] = made["artifactSelectors"] if kind == "artifacts" else [made["valueFromParameter"]]
-    inner = selected["outputArtifactKey" if kind == "artifacts" else "outputParameterKey"]
-    return _output(spec, dag["tasks"], selected["producerSubtask"], kind, inner, task)
+    if kind == "artifacts":
+        selected, inner = made["artifactSelectors"], "outputArtifactKey"
+    else:
+        oneof = made.get("valueFromOneof")
+        selected, inner = oneof["parameterSelectors"] if oneof else [made["valueFromParameter"]], "outputParameterKey"
+    ends = [_output(spec, dag["tasks"], one["producerSubtask"], kind, one[inner], task) for one in selected]
+    return ends[0] if len(ends) == 1 else (producer, key)
 
 
 def _component(spec: Json, tasks: Json, name: str) -> Any:
@@ -150,10 +157,16 @@ def _check_declared(component: Json, artifacts: Json, parameters: Json, task: st
 
 def _condition(condition: str | None, parameters: Json, task: str) -> str | None:
     def meant(match: re.Match[str]) -> str:
-        value = _at(parameters, match[1], task, "parameter")
-        return ".".join(value) if isinstance(value, tuple) else str(value)
+        return _text(_at(parameters, match[1], task, "parameter"))
 
     return condition and IN_CONDITION.sub(meant, condition)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, tuple):
+        return str(value)
+    first, second = value
+    return f"{first} {_text(second)}" if first == "each of" else f"{first}.{second}"
 
 
 def _replaced(content: Any, parameters: Json, task: str) -> Any:
