@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import boto3
+from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
 EVERY_S = 5  # a version is loaded and compared for longer than that before it is served
@@ -26,7 +27,8 @@ def published(client, bucket, prefix):
     for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=start):
         for entry in page.get("Contents", []):
             slot, _, name = entry["Key"].removeprefix(start).partition("/")
-            found.setdefault(slot, []).append(name)
+            if not entry["Key"].endswith("/"):  # a folder that was made by hand
+                found.setdefault(slot, []).append(name)
     return {slot: names for slot, names in found.items() if LAST in names}
 
 
@@ -53,7 +55,7 @@ def main(bucket, prefix, folder):
     while True:
         try:
             copy(client, bucket, prefix, folder)
-        except (BotoCoreError, ClientError, OSError) as problem:
+        except (Boto3Error, BotoCoreError, ClientError, OSError) as problem:
             print(f"slots: {problem}", flush=True)
         time.sleep(EVERY_S)
 

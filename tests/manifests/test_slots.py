@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from boto3.exceptions import RetriesExceededError
 from stores.s3 import S3, s3
 
 from manifests.s3 import slots
@@ -54,6 +55,16 @@ def test_what_a_deployment_publishes_lies_where_the_probe_looks(store: S3Store, 
     assert copy(store, tmp_path) == wanted
 
 
+def test_a_folder_that_somebody_made_by_hand_is_no_file(store: S3Store, tmp_path: Path) -> None:
+    """S3's console keeps a folder as an empty object."""
+    for folder in ("", f"{SLOT}/", f"{SLOT}/examples/"):
+        store.client.put_object(Bucket=BUCKET, Key=f"{PREFIX}/slots/{folder}")
+    assert copy(store, tmp_path) == {}
+    store.write(f"slots/{SLOT}/examples/0.jpg", b"photo")
+    store.write(f"slots/{SLOT}/published.json", b"{}")
+    assert len(copy(store, tmp_path)) == 2
+
+
 def test_half_of_a_slot_is_not_there_and_one_that_is_gone_goes(store: S3Store, tmp_path: Path) -> None:
     store.put(f"slots/{SLOT}", FILES)
     assert copy(store, tmp_path) == {}
@@ -82,6 +93,24 @@ def test_a_download_that_breaks_off_leaves_nothing_that_looks_whole(
             copy(store, tmp_path)
     assert not list((tmp_path / "slots").iterdir())
     assert len(copy(store, tmp_path)) == len(FILES) + 1
+
+
+def test_a_download_that_was_tried_too_often_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tried: list[str] = []
+
+    def copy(*_: object) -> None:
+        tried.append("")
+        raise RetriesExceededError("timed out") if len(tried) == 1 else SystemExit
+
+    monkeypatch.setattr(slots, "copy", copy)
+    monkeypatch.setattr(slots, "EVERY_S", 0)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # of this process
+    monkeypatch.setattr(slots.boto3, "client", lambda _: None)
+    with pytest.raises(SystemExit):
+        slots.main(BUCKET, PREFIX, "unused")
+    assert "slots: Max Retries Exceeded" in capsys.readouterr().out
 
 
 def test_the_pod_s_command_copies_says_what_is_wrong_and_ends_when_told(
