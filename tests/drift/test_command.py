@@ -180,7 +180,7 @@ def test_drift_nothing_new_and_failure_are_told_apart_by_the_exit_code(
     assert "`shoplens serve` keeps a log there" in capsys.readouterr().err
     assert drift("--log", alike) == 2, "a folder of something else passed for a log without news"
     assert "holds no log of requests: name the folder that `shoplens serve` keeps it in" in capsys.readouterr().err
-    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty/lost+found").mkdir(parents=True)  # as on a new volume
     assert drift("--log", tmp_path / "empty") == 3
     assert "no request of the champion is logged" in capsys.readouterr().err
     monkeypatch.chdir(tmp_path / "empty")

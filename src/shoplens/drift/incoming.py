@@ -90,7 +90,8 @@ def check_log(log: Path) -> None:
     """
     if not log.is_dir():
         raise ShoplensError(f"{log} is missing: `shoplens serve` keeps a log there once it is asked something")
-    if any(log.iterdir()) and not any(log.glob(f"*{SUFFIX}")):
+    found = [path for path in log.iterdir() if path.name != "lost+found"]  # which a new volume has
+    if found and not any(path.suffix == SUFFIX for path in found):
         raise ShoplensError(f"{log} holds no log of requests: name the folder that `shoplens serve` keeps it in")
 
 
