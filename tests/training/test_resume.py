@@ -215,11 +215,13 @@ def test_a_damaged_checkpoint_is_said_and_training_starts_afresh(
         stopping(patch, "_step", 3)
         go(root, PARAMS)
     path = checkpoints(root)[0]
+    shutil.copytree(path.parent, path.parents[1] / "other")
     path.write_bytes(path.read_bytes()[:1000])
     assert digest_folder(go(root, PARAMS)) == whole
     said = capsys.readouterr().err
     assert "cannot be read" in said
     assert "training starts afresh" in said
+    assert "no checkpoint is of these" not in said, "there is one, and what is wrong with it was said"
 
 
 def test_a_second_training_waits_for_the_first(root: Path, whole: str) -> None:

@@ -211,11 +211,11 @@ def _fit(
     if group.first:
         group.wait()
     trainer = Trainer(network, material, rows, params, group)
-    resumed = trainer.resume(checkpoint)
+    trainer.resume(checkpoint)
     if group.first:
         classes = {task.name: task.classes for task in material.tasks}
         classes |= {task.full_name: task.classes for task in image_tasks}
-        begun = None if resumed else describe_others(checkpoint, classes)
+        begun = None if checkpoint.is_file() else describe_others(checkpoint, classes)  # a damaged one was said
         if begun:
             say(begun)
         note_classes(checkpoint, classes)
