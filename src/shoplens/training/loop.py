@@ -131,7 +131,7 @@ class Trainer:
             **gradnorm,
         }
 
-    def resume(self, path: Path) -> bool:
+    def resume(self, path: Path) -> None:
         """Go on from a checkpoint if there is one; says so.
 
         Raises:
@@ -144,7 +144,7 @@ class Trainer:
                 f"the processes do not all find the same checkpoint {path}: SHOPLENS_HOME must be one folder for all"
             )
         if loaded is None:
-            return False
+            return
         self.progress, states = loaded
         self.network.load_state_dict(states["network"])
         for name, sampler in self.network.sampled.items():
@@ -154,7 +154,6 @@ class Trainer:
         if self.gradnorm is not None:
             self.gradnorm.load_state_dict(states["gradnorm"])
         say(f"Resuming at epoch {self.progress.epoch + 1}, batch {self.progress.step + 1} ({path})")
-        return True
 
     def _save(self, checkpoint: Path) -> None:
         if self.group.first:
