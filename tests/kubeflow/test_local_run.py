@@ -12,6 +12,7 @@ from kfp import dsl
 
 from shoplens.errors import ShoplensError
 from shoplens.kubeflow.local_run import Failure, first_failure, run_graph
+from shoplens.kubeflow.settings import RECIPES
 
 ROOT = Path(__file__).parents[2]
 
@@ -64,8 +65,10 @@ def toy(fail: bool) -> None:
 
 
 def test_nothing_starts_when_a_file_is_wrong(
-    tmp_path: Path, tiny_data: Path, main: Any, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, tiny_data: Path, main: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(RECIPES, "")
     broken = tmp_path / "broken.yaml"
     broken.write_text("train:\n  sed: 3\n")
     for wrong, message in (
@@ -78,6 +81,9 @@ def test_nothing_starts_when_a_file_is_wrong(
         (("--data", tiny_data, "--param", "embed_shard=2"), "unknown parameter; did you mean 'embed_shards'?"),
         (("--data", tiny_data, "--param", "embed_shards=two"), "must be a whole number"),
         (("--data", tiny_data, "--param", f"source={tmp_path}"), "no --param sets it"),
+        (("--data", tiny_data, "--param", "recipe=boking"), "no recipe 'boking' in"),
+        (("--data", tiny_data, "--param", "recipe=boking"), "known: booking, etsy, pinterest"),
+        (("--data", tiny_data, "--param", "nodes=2"), "--param nodes: more than 1 train on a cluster only"),
     ):
         assert main(["run", *map(str, wrong), "--out", str(tmp_path / "out")]) == 2
         assert message in capsys.readouterr().err

@@ -23,6 +23,7 @@ from shoplens.kubeflow.options import parser
 from shoplens.kubeflow.references import check_package
 from shoplens.kubeflow.remote_run import INTERRUPTED, NOT_STARTED, Watch, follow_run, submit_run
 from shoplens.kubeflow.server import Server, connect, find_token
+from shoplens.kubeflow.settings import RECIPES, resolved_params
 from shoplens.kubeflow.source import read_source
 from shoplens.kubeflow.submission import Submission
 from shoplens.params import Params, read_params
@@ -66,11 +67,15 @@ def local_arguments(graph: Any, args: argparse.Namespace) -> dict[str, Any]:
     """The arguments that `run` was asked for.
 
     Raises:
-        ShoplensError: if a parameter is not the graph's.
+        ShoplensError: if a parameter is not the graph's, there is no such recipe, or a cluster is needed.
     """
     from google.protobuf.json_format import MessageToDict  # type: ignore[import-untyped]
 
-    return parse_arguments(MessageToDict(graph.pipeline_spec), args.param, {"source": str(args.data.absolute())})
+    found = parse_arguments(MessageToDict(graph.pipeline_spec), args.param, {"source": str(args.data.absolute())})
+    resolved_params(found.get("recipe", ""), {})
+    if found.get("nodes", 1) > 1:
+        raise ShoplensError("--param nodes: more than 1 train on a cluster only")
+    return found
 
 
 def submission_of(package: bytes, args: argparse.Namespace) -> Submission:
@@ -138,6 +143,7 @@ def main(build: Build, root: Path, argv: list[str] | None = None) -> int:
             server = _server(args)
             return submit_run(server, submission_of(compiled(graph), args), args.again, args.wait, _watch(args))
         read_spec(args.data)
+        os.environ[RECIPES] = os.environ.get(RECIPES) or str(root / "recipes")
         arguments = local_arguments(graph, args)
         out = args.out.absolute()
         store = args.store or os.environ.get("SHOPLENS_HOME") or out / "store"
