@@ -18,7 +18,7 @@ from stores.s3 import S3, s3
 from manifests.s3 import slots
 from shoplens.serving.store import S3Store
 
-BUCKET, PREFIX = "models", "serving"
+BUCKET, PREFIX = "read-by-triton", "serving"  # the fake keeps what other tests of the process have made
 SLOT = "v7_1a2b3c4d"
 FILES = {"description.json": b"{}", "examples/examples.json": b"[]", "examples/0.jpg": b"photo"}
 
