@@ -1,6 +1,6 @@
 # make repro    set up, fetch or render the data, run the pipeline, print what it decided
 # make test     set up, pass the tests (7 minutes on 2 cores)
-# make test-all the tests that make test leaves out because they take long (25 minutes more)
+# make test-all the tests that make test leaves out because they take long (16 minutes more)
 # make lint     style, types, Dockerfiles, scripts, workflows, manifests
 # make image    the container images, by docker or podman; REGISTRY=registry.example.com/team pushes them as well
 # make bench    the speed claims, as ratios
