@@ -327,6 +327,11 @@ def test_every_declared_name_is_needed_for_the_graph_to_resolve(spec: Spec) -> N
         names[key] = names.pop("renamed")
 
 
+def test_every_executor_is_that_of_a_task_and_the_graph_has_its_name(spec: Spec) -> None:
+    assert spec["pipelineInfo"]["name"] == "shoplens"
+    assert {name.removeprefix("exec-") for name in spec["deploymentSpec"]["executors"]} == set(follow_references(spec))
+
+
 def test_defaults_are_the_committed_parameters_and_policy(spec: Spec) -> None:
     given = spec["root"]["inputDefinitions"]["parameters"]
     params = read_params(ROOT / "params.yaml")

@@ -22,7 +22,7 @@ from training.small import go, prepared
 from shoplens.artifacts import read_artifact
 from shoplens.files import digest_folder, read_json
 from shoplens.training import loop
-from shoplens.training.checkpoint import describe_others, load_checkpoint, note_classes
+from shoplens.training.checkpoint import CLASSES, describe_others, load_checkpoint, note_classes
 
 PARAMS = small.PARAMS.model_copy(update={"frozen_blocks": 8, "patience": 2})
 """With batch norm that learns, and dropout."""
@@ -79,7 +79,9 @@ def whole(whole_of: Callable[[str], str]) -> str:
 
 
 def checkpoints(root: Path) -> list[Path]:
-    return list((root / "home/checkpoints").rglob("checkpoint.pt"))
+    """Files that are no list of classes: temporary ones would be seen."""
+    files = (path for path in (root / "home/checkpoints").rglob("*") if path.is_file())
+    return [path for path in files if path.name != CLASSES]
 
 
 def stopping(monkeypatch: pytest.MonkeyPatch, name: str, calls: int) -> None:
